@@ -1,0 +1,78 @@
+# credd's chores. `make demo` and `make test` each work as the very first command on a fresh
+# machine with Python 3.11 or newer: they create .venv and install what they need into it.
+
+VENV    := .venv
+# How long `make demo` runs, in seconds.
+SECONDS := 60
+# Extra arguments: make test ARGS='-k vault -x'
+ARGS    :=
+
+# Set this to choose the interpreter: make PYTHON=/path/to/python3.11 test
+PYTHON ?=
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format bench clean
+.DELETE_ON_ERROR:
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Options: make demo SECONDS=20; make test ARGS='-k vault'; make PYTHON=/path/to/python3.11 venv"
+
+venv: $(VENV)/.installed  ## create .venv with everything the other targets need
+
+demo: $(VENV)/.installed  ## a training job that outlives its tokens: SECONDS=60
+	$(VENV)/bin/python -m demo --seconds $(SECONDS)
+
+test: $(VENV)/.installed  ## run all tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed  ## lint, format check, strict types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy --strict credd demo
+
+format: $(VENV)/.installed  ## put the code into its form
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
+
+bench: $(VENV)/.installed  ## run the benchmarks, each prints its ratio
+	@set -e; for program in bench/*.py; do \
+	    [ -e "$$program" ] || { echo "bench/ holds no programs yet"; break; }; \
+	    echo "== $$program"; $(VENV)/bin/python "$$program"; \
+	done
+
+clean:  ## remove .venv and every cache
+	rm -rf $(VENV) .venv-guest dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find credd demo tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Each candidate is really run: a pyenv shim is on PATH and yet fails when started.
+# The venv's own pip is renewed first, because `--group` (PEP 735) needs pip 25.1.
+$(VENV)/.installed: pyproject.toml constraints.txt Makefile
+	@set -e; \
+	suits='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	chosen=; seen=; \
+	for candidate in $${PYTHON:-python3.13 python3.12 python3.11 python3}; do \
+	    if "$$candidate" -c "$$suits" >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
+	    if "$$candidate" -c '' >/dev/null 2>&1; then seen="$$seen $$candidate"; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	    echo "error: credd needs Python 3.11 or newer; found only:$${seen:- none}" >&2; \
+	    echo "remedy: install one (Debian, Ubuntu: apt-get install python3 python3-venv), or name one:" >&2; \
+	    echo "    make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),venv)" >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$chosen" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+	    version=$$("$$chosen" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "error: $$chosen has no working venv module (venv, ensurepip)" >&2; \
+	    echo "remedy: apt-get install python3-venv   (or python$$version-venv), or name another Python:" >&2; \
+	    echo "    make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),venv)" >&2; \
+	    exit 1; \
+	fi; \
+	echo "creating $(VENV) with $$("$$chosen" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
+	"$$chosen" -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[daemon]' --group dev
+	@touch $@
