@@ -48,8 +48,9 @@ clean:  ## remove .venv and every cache
 	find credd demo tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Each candidate is really run: a pyenv shim is on PATH and yet fails when started.
+# An environment made by the same Python is kept and brought up to date; any other starts afresh.
 # The venv's own pip is renewed first, because `--group` (PEP 735) needs pip 25.1.
-$(VENV)/.installed: pyproject.toml constraints.txt Makefile
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@set -e; \
 	suits='import sys; sys.exit(sys.version_info < (3, 11))'; \
 	chosen=; seen=; \
@@ -71,7 +72,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt Makefile
 	    exit 1; \
 	fi; \
 	echo "creating $(VENV) with $$("$$chosen" -c 'import sys; print(sys.executable, sys.version.split()[0])')"; \
-	"$$chosen" -m venv --clear $(VENV)
+	clear=--clear; \
+	if [ "$$($(VENV)/bin/python -VV 2>/dev/null)" = "$$("$$chosen" -VV)" ]; then clear=; fi; \
+	"$$chosen" -m venv $$clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[daemon]' --group dev
