@@ -6,10 +6,16 @@ with the table in tests/test_house.py and with each other.
 
 from __future__ import annotations
 
+import plistlib
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.test_house import DOORS
 
@@ -54,3 +60,26 @@ def test_the_first_python_that_the_guest_wing_promises_is_the_one_it_declares() 
     assert project["dependencies"] == []
     daemon = project["optional-dependencies"]["daemon"]
     assert all("python_version >= '3.11'" in item for item in daemon)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_the_systemd_units_are_valid(tmp_path: Path) -> None:
+    """systemd itself finds no unknown key and no wrong value in credd.service and credd.socket."""
+    service = (ROOT / "systemd/credd.service").read_text("utf-8")
+    units = [tmp_path / "credd.service", tmp_path / "credd.socket"]
+    units[0].write_text(service.replace("%h/.local/bin/credd", sys.executable))
+    units[1].write_text((ROOT / "systemd/credd.socket").read_text("utf-8"))
+    argv = ["systemd-analyze", "--user", "--man=no", "verify", *map(str, units)]
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_daemon_has_time_to_finish_a_refresh_when_it_is_stopped() -> None:
+    """Units allow 100 s: a reply that is awaited for up to 90 s may hold the only refresh token."""
+    service = (ROOT / "systemd/credd.service").read_text("utf-8")
+    assert "\nTimeoutStopSec=100\n" in service
+    assert "\nRestartPreventExitStatus=9 10\n" in service
+    assert "\nRuntimeDirectory=" not in service, "stopping would delete the socket's folder"
+    agent = plistlib.loads((ROOT / "launchd/dev.credd.plist").read_bytes())
+    assert (agent["Label"], agent["ExitTimeOut"], agent["Umask"]) == ("dev.credd", 100, 0o077)
