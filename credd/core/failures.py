@@ -1,0 +1,172 @@
+"""What an answer means: failures sorted by what happens next, not by where they came from.
+
+Rules: every failure of a request to an issuer ends in one of six kinds. The hard thing is the line
+between *transient* (the refresh token was certainly not spent) and *ambiguous* (it may have been):
+nothing sent is transient, and so is a definite "not now"; a byte sent without a definite OAuth
+answer is ambiguous. Texts are our own; of an issuer's words only known error codes are kept.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from dataclasses import dataclass
+from enum import StrEnum
+
+from credd.core.conversation import NeverSent, Reply, ReplyLost
+
+
+class Kind(StrEnum):
+    """What happens next."""
+
+    TRANSIENT = "transient"  # try again with the same token; it was not spent
+    AMBIGUOUS = "ambiguous"  # a reply may have been lost; the same token is posted until one comes
+    REFUSED = "refused"  # the issuer does not accept this grant; a person must log in
+    MISCONFIGURED = "misconfigured"  # can't work before somebody changes a setting
+    CALLER = "caller"  # the caller's own scope or audience was refused; nobody else is touched
+    LOCAL = "local"  # our own disk or key; the refresh token was not spent
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt. `reason` is one word of ours or a registered OAuth error code;
+    `retry_after` is in seconds, where the issuer asked for a pause."""
+
+    kind: Kind
+    reason: str
+    retry_after: float | None = None
+
+
+class Failed(Exception):
+    """A provider's attempt failed in a way that it could judge."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+# RFC 6749 5.2, RFC 8707 2, OpenID Connect Core 3.1.2.6, RFC 8628 3.5.
+BY_CODE: dict[str, Kind] = {
+    "temporarily_unavailable": Kind.TRANSIENT,
+    "server_error": Kind.TRANSIENT,
+    "slow_down": Kind.TRANSIENT,
+    "invalid_grant": Kind.REFUSED,
+    "interaction_required": Kind.REFUSED,
+    "login_required": Kind.REFUSED,
+    "consent_required": Kind.REFUSED,
+    "account_selection_required": Kind.REFUSED,
+    "access_denied": Kind.REFUSED,
+    "expired_token": Kind.REFUSED,
+    "invalid_client": Kind.MISCONFIGURED,
+    "unauthorized_client": Kind.MISCONFIGURED,
+    "unsupported_grant_type": Kind.MISCONFIGURED,
+    "invalid_request": Kind.MISCONFIGURED,
+    "invalid_scope": Kind.CALLER,
+    "invalid_target": Kind.CALLER,
+}
+
+NOT_NOW = frozenset({407, 408, 425, 429})
+"""Statuses that say, definitely, "not processed, come again" (RFC 9110, RFC 8470, RFC 6585)."""
+
+LONGEST_PAUSE = 3600.0
+"""Seconds; a Retry-After beyond an hour is believed for an hour: jobs wait behind it."""
+
+DETAIL: dict[str, str] = {
+    "dns": "the issuer's name could not be looked up",
+    "connect": "no connection to the issuer",
+    "tls": "the TLS handshake with the issuer failed",
+    "time_out": "the issuer did not answer in time",
+    "reset": "the connection to the issuer broke before an answer came",
+    "too_large": "the issuer's answer was far too large",
+    "no_oauth_answer": "the answer was not the issuer's (a captive portal?)",
+    "reply_lost": "a reply of the issuer was lost",
+    "redirect": "the token endpoint answered with a redirect, which is not followed",
+    "not_found": "the token endpoint is not there (404)",
+    "other_origin": "the issuer now names a token endpoint at another origin than at login",
+    "other_issuer": "the discovery document names another issuer than the configured one",
+    "bad_access_token": "the issuer's access token was unusable",
+    "expired_on_arrival": "the issuer's access token had expired on arrival",
+    "wrong_token_type": "the issuer's token is of a type that credd can't serve",
+    "wrong_audience": "the issuer's access token is for another audience than asked",
+    "invalid_grant": "the issuer refused the refresh token (invalid_grant)",
+    "invalid_client": "the issuer does not accept this client (invalid_client)",
+    "unauthorized_client": "this client may not do that (unauthorized_client)",
+    "unsupported_grant_type": "the issuer does not offer this way to log in",
+    "invalid_request": "the issuer found the request malformed (invalid_request)",
+    "invalid_scope": "the issuer does not grant this scope (invalid_scope)",
+    "invalid_target": "the issuer does not issue tokens for this audience (invalid_target)",
+    "access_denied": "the login was denied",
+    "expired_token": "the code expired before anyone approved it",
+    "read_only": "the vault can't be written (read-only)",
+    "disk_full": "the vault can't be written (disk full)",
+    "io": "the vault can't be written (I/O error)",
+    "locked": "the vault is locked",
+}
+
+
+def detail_of(reason: str) -> str:
+    """A sentence of ours for a failure's `reason`."""
+    return DETAIL.get(reason, f"the issuer answered {reason}")
+
+
+def judge_exception(error: NeverSent | ReplyLost | Failed) -> Failure:
+    """The failure that an exception of a conversation stands for."""
+    if isinstance(error, Failed):
+        return error.failure
+    kind = Kind.TRANSIENT if isinstance(error, NeverSent) else Kind.AMBIGUOUS
+    return Failure(kind, error.reason)
+
+
+def judge_reply(reply: Reply, *, caller_named: bool) -> Failure:
+    """The failure in a token endpoint's answer that is no success.
+
+    `caller_named`: the caller asked for this scope or audience, so its refusal is theirs alone.
+    """
+    answer = reply.json()
+    code = answer.get("error") if answer is not None else None
+    if isinstance(code, str):
+        return _judge_code(code, reply, caller_named)
+    return _judge_status(reply)
+
+
+def _judge_code(code: str, reply: Reply, caller_named: bool) -> Failure:
+    kind = BY_CODE.get(code)
+    if reply.status == 429:
+        return Failure(Kind.TRANSIENT, "too_many_requests", retry_after_of(reply))
+    if kind is None:  # an unknown code is never echoed: it is an issuer's free text
+        return Failure(Kind.MISCONFIGURED, "unknown_error_code")
+    if kind is Kind.CALLER and not caller_named:
+        kind = Kind.MISCONFIGURED
+    return Failure(kind, code, retry_after_of(reply))
+
+
+def _judge_status(reply: Reply) -> Failure:
+    if 300 <= reply.status < 400:
+        return Failure(Kind.TRANSIENT, "redirect")
+    if reply.status in NOT_NOW:
+        reason = "too_many_requests" if reply.status == 429 else f"http_{reply.status}"
+        return Failure(Kind.TRANSIENT, reason, retry_after_of(reply))
+    if reply.status == 404:
+        return Failure(Kind.TRANSIENT, "not_found")
+    return Failure(Kind.AMBIGUOUS, "no_oauth_answer", retry_after_of(reply))
+
+
+def retry_after_of(reply: Reply) -> float | None:
+    """Seconds of Retry-After (RFC 9110, 10.2.3), at most an hour; None for garbage and negatives.
+
+    A date is read against the reply's own Date, so that the issuer's clock cancels out.
+    """
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), LONGEST_PAUSE)
+    at, base = _http_date(text), _http_date(reply.headers.get("date", ""))
+    if at is None:
+        return None
+    pause = at - (base if base is not None else reply.sent.wall)
+    return min(pause, LONGEST_PAUSE) if pause > 0 else None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
