@@ -53,21 +53,25 @@ clean:  ## remove .venv and every cache
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@set -e; \
 	suits='import sys; sys.exit(sys.version_info < (3, 11))'; \
-	chosen=; seen=; \
+	chosen=; bare=; seen=; \
 	for candidate in $${PYTHON:-python3.13 python3.12 python3.11 python3}; do \
-	    if "$$candidate" -c "$$suits" >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
-	    if "$$candidate" -c '' >/dev/null 2>&1; then seen="$$seen $$candidate"; fi; \
+	    "$$candidate" -c '' >/dev/null 2>&1 || continue; \
+	    seen="$$seen $$candidate"; \
+	    "$$candidate" -c "$$suits" || continue; \
+	    if "$$candidate" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+	        chosen=$$candidate; break; \
+	    fi; \
+	    bare=$${bare:-$$candidate}; \
 	done; \
-	if [ -z "$$chosen" ]; then \
-	    echo "error: credd needs Python 3.11 or newer; found only:$${seen:- none}" >&2; \
-	    echo "remedy: install one (Debian, Ubuntu: apt-get install python3 python3-venv), or name one:" >&2; \
-	    echo "    make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),venv)" >&2; \
-	    exit 1; \
+	if [ -z "$$chosen" ] && [ -n "$$bare" ]; then \
+	    package=$$("$$bare" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+	    echo "error: $$bare has no working venv module (venv, ensurepip)" >&2; \
+	    echo "remedy: apt-get install python3-venv   (or $$package), or name another Python:" >&2; \
+	elif [ -z "$$chosen" ]; then \
+	    echo "error: credd needs Python 3.11 or newer; found:$${seen:- none}" >&2; \
+	    echo "remedy: apt-get install python3 python3-venv, or name a newer Python:" >&2; \
 	fi; \
-	if ! "$$chosen" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
-	    version=$$("$$chosen" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	    echo "error: $$chosen has no working venv module (venv, ensurepip)" >&2; \
-	    echo "remedy: apt-get install python3-venv   (or python$$version-venv), or name another Python:" >&2; \
+	if [ -z "$$chosen" ]; then \
 	    echo "    make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),venv)" >&2; \
 	    exit 1; \
 	fi; \
