@@ -46,7 +46,8 @@ class Reply:
     sent: Instant
 
     def json(self) -> dict[str, Any] | None:
-        """The body as a JSON object, or None where it is anything else (a captive portal's page)."""
+        """The body as a JSON object, or None where it is anything else (a captive portal's
+        page)."""
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -56,7 +57,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something a login must ask a person. `name` is stable (`client-secret`), `prompt` is for eyes."""
+    """Something a login must ask a person. `name` is stable (`client-secret`), `prompt` is for
+    eyes."""
 
     name: str
     prompt: str
@@ -99,8 +101,8 @@ class Renewal:
 
     `refresh_token` is None where the reply had none (the old one is kept). `access_token` is None
     where it was broken; then `defect` says why (an own constant). A renewal with a refresh token is
-    always kept first, whatever `defect` says. Lifetimes in seconds; `lifetime` is None where nothing
-    says.
+    always kept first, whatever `defect` says. Lifetimes in seconds; `lifetime` is None where
+    nothing says.
     """
 
     sent: Instant
@@ -131,7 +133,8 @@ class Authorization:
 
 
 class Provider(Protocol):
-    """One identity service's way of talking: four verbs. Built once a credential, from its settings.
+    """One identity service's way of talking: four verbs. Built once a credential, from its
+    settings.
 
     Failures are raised as `credd.core.failures.Failed`, or pass through as NeverSent / ReplyLost.
     """
@@ -153,5 +156,6 @@ class Provider(Protocol):
         ...
 
     def spends(self, grant: Grant) -> bool:
-        """Whether a refresh posts a secret that the issuer may burn: then it is journalled first."""
+        """Whether a refresh posts a secret that the issuer may burn: then it is journalled
+        first."""
         ...

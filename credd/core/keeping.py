@@ -20,7 +20,8 @@ class NotKept(Exception):
 
 
 class KeptOutside(NotKept):
-    """The vault could not be written; the sealed record lies safely in the runtime folder instead."""
+    """The vault could not be written; the sealed record lies safely in the runtime folder
+    instead."""
 
 
 class Superseded(Exception):
@@ -59,7 +60,8 @@ class Keeper(Protocol):
         ...
 
     async def journal(self, name: str, attempt: Attempt) -> None:
-        """Write down, durably, that a refresh token is about to be posted (replaces an older entry)."""
+        """Write down, durably, that a refresh token is about to be posted (replaces an older
+        entry)."""
         ...
 
     async def keep(self, name: str, payload: bytes, expected: int) -> int:

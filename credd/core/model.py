@@ -4,10 +4,10 @@ Rules: everything here is frozen; a change is a new value. A secret shows itself
 `reveal()`. Lifetimes are seconds counted from a recorded `Instant`, so that what a token's state is
 can be computed at any time from facts alone.
 
-A **grant** is what one login obtained, with its refresh token and its own number. A **token key** is
-the (scope, audience) asked of that grant. A **generation** numbers the access tokens of a credential;
-no two tokens of one credential ever share one, across token keys, logins and restarts, so whoever
-rejects "generation 12" says exactly which token was refused.
+A **grant** is what one login obtained, with its refresh token and its own number. A **token key**
+is the (scope, audience) asked of that grant. A **generation** numbers the access tokens of a
+credential; no two tokens of one credential ever share one, across token keys, logins and restarts,
+so whoever rejects "generation 12" says exactly which token was refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself. Every call stands where the secret leaves: a request, a seal, an answer."""
+        """The text itself. Every call stands where the secret leaves: a request, a seal, an
+        answer."""
         return self._text
 
     def digest(self) -> bytes:
@@ -65,7 +66,8 @@ class Secret:
 
 
 class TokenKey(NamedTuple):
-    """What was asked of a grant: `scope` (sorted, space-separated) and `audience`; "" is the default."""
+    """What was asked of a grant: `scope` (sorted, space-separated) and `audience`; "" is the
+    default."""
 
     scope: str = ""
     audience: str = ""
@@ -77,7 +79,8 @@ def token_key(scopes: list[str], audience: str) -> TokenKey:
 
 
 PRIMARY = TokenKey()
-"""The grant's own scopes and audience: the one key that is refreshed ahead without being asked for."""
+"""The grant's own scopes and audience: the one key that is refreshed ahead without being asked
+for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How a service describes itself to the rest of the house: one row of the catalogue.
 
-Rules: a row is data. The configuration is checked against its settings, the broker builds a provider
-with it, clients get its environment. Third parties add a row by the entry point group
+Rules: a row is data. The configuration is checked against its settings, the broker builds a
+provider with it, clients get its environment. Third parties add a row by the entry point group
 `credd.providers`, whose value is a `Row`.
 """
 
@@ -31,14 +31,15 @@ class Setting:
 class Row:
     """One service. `build` makes a provider from checked settings; `default_hosts` tells where its
     tokens may go, from the same settings; `flows` are the ways to log in, the default first.
-    `complete` is true where the defaults alone make a working credential (`credd-ctl login NAME`)."""
+    `complete` is true where the defaults alone make a working credential (`credd-ctl login
+    NAME`)."""
 
     name: str
     meaning: str
     settings: tuple[Setting, ...]
     flows: tuple[str, ...]
     build: Callable[[Mapping[str, Any]], Provider]
-    default_hosts: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda settings: ()
+    default_hosts: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
     environment: Mapping[str, str] = field(default_factory=dict)
     complete: bool = False
 

@@ -1,9 +1,9 @@
 """When a token is fresh, when it is refreshed, and how long a retry waits.
 
 Rules: every answer is a function of recorded facts and the time passed in; nothing is computed from
-"now" and then forgotten (a back-off that is recomputed on every look never arrives). Dice come in as
-a number from 0 to 1 and are thrown once a generation or once a failure. Seconds throughout; `L` is a
-token's lifetime.
+"now" and then forgotten (a back-off that is recomputed on every look never arrives). Dice come in
+as a number from 0 to 1 and are thrown once a generation or once a failure. Seconds throughout; `L`
+is a token's lifetime.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Phase(IntEnum):
 
 
 def reserve(lifetime: float) -> float:
-    """Seconds before the end in which a token is not served: it still has to travel and be checked."""
+    """Seconds before the end in which a token is not served: it still has to travel and be
+    checked."""
     return min(5.0, lifetime / 10)
 
 
@@ -46,7 +47,8 @@ def floor(lifetime: float) -> float:
 
 
 def longest_min_valid(lifetime: float) -> float:
-    """The largest `min_valid` (seconds) that can be promised: refreshing starts early enough for it."""
+    """The largest `min_valid` (seconds) that can be promised: refreshing starts early enough for
+    it."""
     return 0.75 * lifetime
 
 
@@ -56,8 +58,8 @@ def soft_after(
     """Seconds after it was obtained from which a token is refreshed behind its callers.
 
     Half-life, spread by `dice` (0..1): refreshing late is the one policy choice that costs outages.
-    The issuer's hints pull it earlier, where they are positive (Keycloak sends 0 for offline tokens),
-    but never before a quarter of the lifetime.
+    The issuer's hints pull it earlier, where they are positive (Keycloak sends 0 for offline
+    tokens), but never before a quarter of the lifetime.
     """
     soft = min(lifetime * (0.5 + 0.1 * dice), DAY)
     hints = [refresh_in or 0.0, 0.5 * (refresh_lifetime or 0.0)]
@@ -97,14 +99,15 @@ def refresh_at(token: AccessToken, now: Instant) -> float:
     if token.lifetime is None or token.soft_after is None:
         return now.wall + STATIC_RECHECK
     soft = token.obtained.wall + token.soft_after
-    again = now.wall + min(5.0, token.lifetime / 20)  # a job asks 20 times in the rest of a lifetime
+    # At most 20 questions in a whole lifetime, from a job that asks before every request.
+    again = now.wall + min(5.0, token.lifetime / 20)
     last = token.obtained.wall + token.lifetime - reserve(token.lifetime)
     return soft if soft > now.wall else min(again, last)
 
 
 CAP = 300.0
-"""Seconds; the longest pause between tries. The kicks (a client asks, the network comes back, resume)
-take off what it costs in recovery."""
+"""Seconds; the longest pause between tries. The kicks (a client asks, the network comes back,
+resume) take off what it costs in recovery."""
 
 PATIENCE = 900.0
 """Seconds after a token's end in which tries stay frequent: most outages are over by then."""
@@ -148,7 +151,8 @@ CONFIRM_AFTER = (5.0, 10.0)
 """Seconds, drawn between: a refusal is confirmed once, in case a database replica lagged."""
 
 PROBE_EVERY = 900.0
-"""Seconds between the first probes of a refused grant: issuers do come back from a bad deployment."""
+"""Seconds between the first probes of a refused grant: issuers do come back from a bad
+deployment."""
 
 PROBES = 4
 """Probes at that pace; after them only a few a day."""
@@ -162,7 +166,8 @@ LOCAL_EVERY = 5.0
 """Seconds; a full disk or a locked keyring is often mended within moments."""
 
 LONGEST_SLEEP = 30.0
-"""Seconds; the event loop's clock stands still in suspend, so nobody sleeps longer without looking."""
+"""Seconds; the event loop's clock stands still in suspend, so nobody sleeps longer without
+looking."""
 
 
 def stagger(count: int, dice: float) -> float:

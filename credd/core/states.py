@@ -1,8 +1,9 @@
 """The states of a credential: one table, from which everything else follows.
 
 Rules: facts are stored, the state is computed from facts and the time. Wire name, meaning, exit
-status, remedy and retry rule of a state stand in its row and nowhere else; docs, `status`, errors and
-tests read them here. `{name}` in a remedy is the credential's name, the only thing ever filled in.
+status, remedy and retry rule of a state stand in its row and nowhere else; docs, `status`, errors
+and tests read them here. `{name}` in a remedy is the credential's name, the only thing ever filled
+in.
 """
 
 from __future__ import annotations

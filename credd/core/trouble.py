@@ -2,7 +2,8 @@
 
 Rules: a trouble is the recorded history of the failures since the last success. It is written once,
 when an attempt has failed, with the pause that was drawn then; afterwards it is only read. A final
-refusal is not hidden by a later 429, and a lost reply is not forgotten until a definite answer comes.
+refusal is not hidden by a later 429, and a lost reply is not forgotten until a definite answer
+comes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from credd.core.failures import Failure, Kind
 from credd.core.instant import Instant, until
 
 MISSING_ENDPOINTS = 3
-"""404s in a row before a missing token endpoint is believed: a rolling deployment gives one or two."""
+"""404s in a row before a missing token endpoint is believed: a rolling deployment gives one or
+two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,9 @@ class Trouble:
     """The failures since the last success.
 
     `tries` counts them; `first` and `last` are the moments of the first and the latest; `delay` is
-    the pause (seconds) drawn after the latest; `reply_lost_at` (Unix seconds) is set once an attempt
-    may have been spent without an answer; `final` marks a refusal that was confirmed; `probes` counts
-    the tries since then.
+    the pause (seconds) drawn after the latest; `reply_lost_at` (Unix seconds) is set once an
+    attempt may have been spent without an answer; `final` marks a refusal that was confirmed;
+    `probes` counts the tries since then.
     """
 
     kind: Kind
@@ -70,8 +72,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What the next pause depends on: the token's `lifetime` and the time `left` to its end (seconds,
-    negative after it), the moment, and one throw of the dice (0..1)."""
+    """What the next pause depends on: the token's `lifetime` and the time `left` to its end
+    (seconds, negative after it), the moment, and one throw of the dice (0..1)."""
 
     now: Instant
     lifetime: float
@@ -121,7 +123,7 @@ def _refused(trouble: Trouble, failure: Failure, around: Circumstances) -> Troub
     )
 
 
-def _misconfigured(trouble: Trouble, failure: Failure, around: Circumstances) -> Trouble:
+def _misconfigured(trouble: Trouble, failure: Failure, _: Circumstances) -> Trouble:
     return dataclasses.replace(
         trouble,
         kind=Kind.MISCONFIGURED,
@@ -131,7 +133,7 @@ def _misconfigured(trouble: Trouble, failure: Failure, around: Circumstances) ->
     )
 
 
-def _local(trouble: Trouble, failure: Failure, around: Circumstances) -> Trouble:
+def _local(trouble: Trouble, failure: Failure, _: Circumstances) -> Trouble:
     kind = Kind.AMBIGUOUS if trouble.reply_lost_at is not None else Kind.LOCAL
     return dataclasses.replace(
         trouble, kind=kind, reason=failure.reason, delay=schedule.LOCAL_EVERY
