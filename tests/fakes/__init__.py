@@ -1,0 +1,1 @@
+"""Fakes that hold credd to account."""
