@@ -10,6 +10,8 @@ import pytest
 
 from tests.canary import Canary, register
 from tests.fakes.fault_proxy import FaultProxy
+from tests.system.harness import Home, throw_away_home
+from tests.system.lab import Lab
 from tests.system.provider import (
     REQUIRED,
     OpenIDProvider,
@@ -67,3 +69,18 @@ async def openid_provider(
     with running_provider(fault_proxy.url, logs, provider_settings) as provider:
         fault_proxy.upstream = provider.url
         yield provider
+
+
+@pytest.fixture
+async def home(canary: Canary) -> AsyncIterator[Home]:
+    """A throw-away home; its daemon is started by `await home.start()`."""
+    async with throw_away_home(canary) as home:
+        yield home
+
+
+@pytest.fixture
+async def lab(home: Home, openid_provider: OpenIDProvider, fault_proxy: FaultProxy) -> Lab:
+    """A running daemon with the credential `lab`, logged in at npm oidc-provider."""
+    lab = Lab(home, openid_provider, fault_proxy)
+    await lab.begin()
+    return lab
