@@ -100,6 +100,9 @@ DETAIL: dict[str, str] = {
     "disk_full": "the vault can't be written (disk full)",
     "io": "the vault can't be written (I/O error)",
     "locked": "the vault is locked",
+    "record_damaged": "the sealed record was damaged; it is kept aside",
+    "other_identity": "the configuration now names another issuer, client or account",
+    "too_many_requests": "the issuer asks for a pause (429)",
 }
 
 
@@ -148,6 +151,15 @@ def _judge_status(reply: Reply) -> Failure:
     if reply.status == 404:
         return Failure(Kind.TRANSIENT, "not_found")
     return Failure(Kind.AMBIGUOUS, "no_oauth_answer", retry_after_of(reply))
+
+
+def judge_defect(defect: str, *, caller_named: bool) -> Failure:
+    """The failure of a success whose access token was unusable; its refresh token is kept."""
+    if defect == "wrong_token_type":
+        return Failure(Kind.MISCONFIGURED, defect)
+    if defect == "wrong_audience":
+        return Failure(Kind.CALLER if caller_named else Kind.MISCONFIGURED, defect)
+    return Failure(Kind.TRANSIENT, defect)
 
 
 def retry_after_of(reply: Reply) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from enum import IntEnum
 
-from credd.core.instant import Instant, elapsed
+from credd.core.instant import Instant, elapsed, until
 from credd.core.model import AccessToken
 
 STATIC_RECHECK = 300.0
@@ -44,6 +44,13 @@ def lead(lifetime: float) -> float:
 def floor(lifetime: float) -> float:
     """Seconds after a success in which nobody can cause another refresh of the same token key."""
     return min(60.0, lifetime / 10)
+
+
+def is_within_floor(token: AccessToken | None, now: Instant) -> bool:
+    """Whether `token` was obtained so lately that nobody may cause another refresh."""
+    if token is None or token.lifetime is None:
+        return False
+    return elapsed(token.obtained, now) < floor(token.lifetime)
 
 
 def longest_min_valid(lifetime: float) -> float:
@@ -179,3 +186,19 @@ def rejection_age(lifetime: float | None) -> float:
     """Seconds a token must be old before a 401 against it causes a refresh: younger ones have only
     just been obtained, and another would not fare better."""
     return 60.0 if lifetime is None else min(60.0, lifetime / 4)
+
+
+REJECTION_EVERY = 60.0
+REJECTIONS_AN_HOUR = 5
+"""At most one refresh a minute and five an hour because of rejections: a resource server that
+refuses every fresh token (a wrong audience, say) must not turn its clients into a storm on the
+issuer."""
+
+
+def rejection_pause(past: list[Instant], now: Instant) -> float:
+    """Seconds until a rejection may cause a refresh again; 0 when it may now. `past` holds the
+    moments at which rejections did, oldest first."""
+    pause = until(past[-1], REJECTION_EVERY, now) if past else 0.0
+    if len(past) >= REJECTIONS_AN_HOUR:
+        pause = max(pause, until(past[-REJECTIONS_AN_HOUR], 3600.0, now))
+    return pause

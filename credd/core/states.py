@@ -93,9 +93,9 @@ def _standing(facts: Facts) -> str:
         return "locked"
     if not facts.configured:
         return "orphaned"
-    if facts.grant is None:
+    if facts.grant is None and (facts.trouble is None or not facts.trouble.final):
         return "logging-in" if facts.logging_in else "empty"
-    if facts.restored and facts.grant.renewable:
+    if facts.restored and facts.grant is not None and facts.grant.renewable:
         return "restored"
     return ""
 

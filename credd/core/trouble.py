@@ -149,6 +149,17 @@ _STEPS = {
 }
 
 
+def answered(trouble: Trouble | None) -> Trouble | None:
+    """The trouble after a definite success that brought no usable access token.
+
+    The refresh token is known to live, so nothing is ambiguous or refused any more; the count goes
+    on, so that an issuer whose tokens are all broken is not asked every second.
+    """
+    if trouble is None:
+        return None
+    return dataclasses.replace(trouble, kind=Kind.TRANSIENT, reply_lost_at=None, final=False)
+
+
 def kicked(trouble: Trouble, now: Instant, dice: float) -> Trouble:
     """The trouble after something suggests that a try might succeed now.
 
@@ -163,3 +174,12 @@ def kicked(trouble: Trouble, now: Instant, dice: float) -> Trouble:
     if pause >= trouble.due_in(now):
         return trouble
     return dataclasses.replace(trouble, last=now, delay=pause, kicked=now)
+
+
+FORCED_EVERY = 5.0
+"""Seconds between tries that a person may cause by asking; scripts ask in loops."""
+
+
+def forced_pause(trouble: Trouble | None, now: Instant) -> float:
+    """Seconds until a person's wish may cause another try; 0 when it may now."""
+    return 0.0 if trouble is None else until(trouble.last, min(FORCED_EVERY, trouble.delay), now)

@@ -1,0 +1,305 @@
+"""Logins as conversations that outlive their caller.
+
+Rules: a login is a task of its own with a deadline of its own; whoever watches it gets all its
+events from the first one on, and may go away and come back. What a person answers is a Secret from
+the first moment. A login changes nothing until it is won: then the grant is adopted, and only then
+it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from credd import wire
+from credd.broker.broker import Broker
+from credd.broker.grants import Grants
+from credd.broker.surroundings import Surroundings
+from credd.core.conversation import (
+    Authorization,
+    Conversation,
+    Form,
+    NeverSent,
+    Provider,
+    Question,
+    Reply,
+    ReplyLost,
+)
+from credd.core.failures import Failed, Kind, detail_of, judge_exception
+from credd.core.instant import Instant
+from credd.core.model import Credential, Secret
+from credd.errors import (
+    BadRequest,
+    CreddError,
+    Denied,
+    LoginRequired,
+    Misconfigured,
+    UnknownCredential,
+    UpstreamUnavailable,
+    to_problem,
+)
+
+log = logging.getLogger(__name__)
+
+TIME_OUT = 300.0
+"""Seconds a login may take when nobody says: the life of a usual device code, and a walk to the
+phone."""
+
+LONGEST = 1800.0
+"""Seconds; no issuer known to us lets a device code live longer."""
+
+FINISHED_KEPT = 32
+"""Finished logins whose end can still be read: a client that lost its connection comes back for
+it."""
+
+ENDED = frozenset({"done", "failed"})
+
+Ask = Callable[[Question], Awaitable[Secret]]
+
+
+@dataclass
+class Plan:
+    """A login that has been checked and may start."""
+
+    credential: Credential
+    provider: Provider
+    flow: str
+    timeout: float
+    switch_account: bool
+    vault_key: str
+
+
+@dataclass
+class Login:
+    """One login: what has happened so far, what it waits for, and the task that carries it."""
+
+    id: str
+    plan: Plan
+    events: list[wire.LoginEvent] = field(default_factory=list)
+    questions: dict[str, asyncio.Future[Secret]] = field(default_factory=dict)
+    happened: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Login {self.plan.credential.name} events={len(self.events)}>"
+
+    def is_over(self) -> bool:
+        """Whether its last event has happened."""
+        return bool(self.events) and self.events[-1]["type"] in ENDED
+
+    def tell(self, event: wire.LoginEvent) -> None:
+        """Add an event and wake whoever watches."""
+        self.events.append(event)
+        self.happened.set()
+        self.happened = asyncio.Event()
+
+
+class Logins:
+    """Starts logins, feeds their watchers, takes their answers.
+
+    `plan` checks a request against configuration and catalogue; `open_vault` makes sure that there
+    is a place to keep what is won, and may ask for a passphrase.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        grants: Grants,
+        around: Surroundings,
+        plan: Callable[[wire.LoginRequest], Plan],
+        open_vault: Callable[[str, Ask], Awaitable[None]],
+    ) -> None:
+        self._broker = broker
+        self._grants = grants
+        self._around = around
+        self._plan = plan
+        self._open_vault = open_vault
+        self._logins: dict[str, Login] = {}
+
+    async def start(self, request: wire.LoginRequest) -> wire.LoginReply:
+        """Start a login, or find again the unfinished one of the same credential.
+
+        Raises BadRequest, UnknownCredential or Misconfigured where it can't be started.
+        """
+        plan = self._plan(request)
+        name = plan.credential.name
+        for login in self._logins.values():
+            if login.plan.credential.name == name and not login.is_over():
+                if _is_same(login.plan, plan):
+                    return {"id": login.id, "name": name, "resumed": True}
+                await self.cancel(login.id)
+                break
+        login = Login(self._around.new_id(), plan)
+        self._logins[login.id] = login
+        self._drop_oldest()
+        self._grants.expect(name, login.id)
+        login.task = asyncio.create_task(self._carry(login))
+        return {"id": login.id, "name": name, "resumed": False}
+
+    async def events(self, id: str) -> AsyncIterator[wire.LoginEvent]:  # noqa: A002 - the API's word
+        """All events of a login, from the first one on, until it has ended."""
+        login, seen = self._find(id), 0
+        while True:
+            happened = login.happened
+            for event in login.events[seen:]:
+                seen += 1
+                yield event
+            if login.is_over() and seen == len(login.events):
+                return
+            await happened.wait()
+
+    def answer(self, id: str, question: str, answer: Secret) -> None:  # noqa: A002 - the API's word
+        """Answer a question that the login has asked. Raises BadRequest where it asked none
+        such."""
+        waiting = self._find(id).questions.pop(question, None)
+        if waiting is None or waiting.done():
+            raise BadRequest("this login has not asked that question", reason="no_such_question")
+        waiting.set_result(answer)
+
+    async def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
+        """End a login; whatever it obtained by then is not kept."""
+        login = self._find(id)
+        if login.task is not None and not login.task.done():
+            login.task.cancel()
+            await asyncio.wait([login.task])
+
+    async def close(self) -> None:
+        """End all logins: the daemon stops."""
+        for login in list(self._logins.values()):
+            await self.cancel(login.id)
+
+    def _find(self, id: str) -> Login:  # noqa: A002 - the API's word
+        login = self._logins.get(id)
+        if login is None:
+            raise UnknownCredential("there is no such login", remedy="credd-ctl status")
+        return login
+
+    def _drop_oldest(self) -> None:
+        over = [login.id for login in self._logins.values() if login.is_over()]
+        for old in over[: max(0, len(over) - FINISHED_KEPT)]:
+            del self._logins[old]
+
+    async def _carry(self, login: Login) -> None:
+        name = login.plan.credential.name
+        problem: CreddError | None = None
+        try:
+            async with asyncio.timeout(login.plan.timeout):
+                await self._win(login)
+        except asyncio.CancelledError:
+            problem = Denied("the login was cancelled", reason="cancelled")
+        except Exception as error:  # noqa: BLE001 - whatever broke, the watcher must hear the end
+            problem = _explain(name, error)
+        self._grants.expect_no_more(name)
+        if problem is None:
+            login.tell({"type": "done", "credential": self._broker.describe(name)})
+        else:
+            login.tell({"type": "failed", "problem": to_problem(problem)})
+
+    async def _win(self, login: Login) -> None:
+        plan = login.plan
+        talk = LoginTalk(login, self._around.talk())
+        await self._open_vault(plan.vault_key, talk.ask)
+        won = await plan.provider.login(talk, plan.flow)
+        _check_usable(won)
+        await _see_through(
+            self._grants.adopt(plan.credential, won, switch_account=plan.switch_account)
+        )
+
+
+class LoginTalk:
+    """A conversation whose show and ask reach the people who watch a login."""
+
+    def __init__(self, login: Login, world: Conversation) -> None:
+        self._login = login
+        self._world = world
+
+    async def post(
+        self, url: str, form: Form, *, headers: Mapping[str, str | Secret] | None = None
+    ) -> Reply:
+        """POST a form, as the world does."""
+        return await self._world.post(url, form, headers=headers)
+
+    async def get(self, url: str, *, headers: Mapping[str, str | Secret] | None = None) -> Reply:
+        """GET a document, as the world does."""
+        return await self._world.get(url, headers=headers)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, as a poll interval demands."""
+        await asyncio.sleep(seconds)
+
+    async def show(self, event: Mapping[str, Any]) -> None:
+        """Tell whoever watches."""
+        self._login.tell(wire.LoginEvent(**event))  # type: ignore[typeddict-item]
+
+    async def ask(self, question: Question) -> Secret:
+        """Ask whoever watches, and wait for the answer."""
+        waiting: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
+        self._login.questions[question.name] = waiting
+        self._login.tell(
+            {
+                "type": "question",
+                "question": question.name,
+                "prompt": question.prompt,
+                "secret": question.secret,
+            }
+        )
+        return await waiting
+
+    def now(self) -> Instant:
+        """This moment."""
+        return self._world.now()
+
+
+def _is_same(one: Plan, other: Plan) -> bool:
+    alike = one.credential.identity() == other.credential.identity()
+    return alike and one.flow == other.flow and one.switch_account == other.switch_account
+
+
+async def _see_through(step: Coroutine[Any, Any, None]) -> None:
+    """Finish a step even if the login is cancelled or times out meanwhile: a grant whose record is
+    being written is either adopted or not, never half."""
+    task = asyncio.ensure_future(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+
+
+def _check_usable(won: Authorization) -> None:
+    """Raise where the login brought no access token that can be served."""
+    if won.renewal.access_token is None or won.renewal.defect:
+        raise Misconfigured(
+            f"the login brought no usable token: {detail_of(won.renewal.defect)}",
+            reason=won.renewal.defect or "bad_access_token",
+        )
+
+
+def _explain(name: str, error: Exception) -> CreddError:
+    """What a failed login tells the person: what happened, and the command to try next."""
+    again = f"credd-ctl login {name}"
+    if isinstance(error, CreddError):
+        return error
+    if isinstance(error, TimeoutError):
+        return LoginRequired("nobody finished the login in time", reason="time_out", remedy=again)
+    if not isinstance(error, (NeverSent, ReplyLost, Failed)):
+        log.error("a login of %s broke: %s", name, type(error).__name__)
+        return CreddError(f"the login of {name} broke inside credd", remedy=again)
+    failure = judge_exception(error)
+    kinds = {Kind.REFUSED: LoginRequired, Kind.MISCONFIGURED: Misconfigured}
+    kind = kinds.get(failure.kind, UpstreamUnavailable)
+    if failure.kind is Kind.CALLER:
+        kind = Misconfigured
+    return kind(detail_of(failure.reason), reason=failure.reason, remedy=again)
+
+
+@contextlib.asynccontextmanager
+async def closing(logins: Logins) -> AsyncIterator[Logins]:
+    """The logins of one daemon, ended when it stops."""
+    try:
+        yield logins
+    finally:
+        await logins.close()

@@ -1,0 +1,111 @@
+"""Sleeps until the next refresh is due, and looks a little too often.
+
+Rules: the event loop's clock stands still while a machine is suspended, so no sleep is longer than
+30 s, and how late a wake-up came tells that the machine slept. The refresher starts flights and
+re-tries saving; it decides nothing that a fact does not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from credd.broker.broker import Broker
+from credd.broker.flights import Flights
+from credd.broker.holding import Holding
+from credd.broker.shelf import Shelf
+from credd.broker.surroundings import Surroundings
+from credd.core import schedule
+from credd.core.instant import Instant, elapsed, until
+from credd.core.model import PRIMARY
+from credd.core.schedule import Phase
+
+OVERSLEPT = 60.0
+"""Seconds; a sleep of 30 s that took this long was a suspended machine."""
+
+SHORTEST_SLEEP = 0.02
+"""Seconds; several due moments close together are one look."""
+
+
+class Refresher:
+    """Refreshes ahead of expiry, whether or not anybody asks."""
+
+    def __init__(
+        self, shelf: Shelf, broker: Broker, flights: Flights, around: Surroundings
+    ) -> None:
+        self._shelf = shelf
+        self._broker = broker
+        self._flights = flights
+        self._around = around
+        self._saving: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Look, sleep, look again, until cancelled."""
+        last = self._around.now()
+        while True:
+            now = self._around.now()
+            if elapsed(last, now) > OVERSLEPT:
+                self._broker.wake()
+            last = now
+            await self._sleep(self.look(now))
+
+    def look(self, now: Instant) -> float:
+        """Start what is due; seconds until the next look."""
+        self._shelf.stirred.clear()
+        sleep = schedule.LONGEST_SLEEP
+        for holding in self._shelf.all():
+            due = self._due_in(holding, now)
+            if due > 0:
+                sleep = min(sleep, due)
+            else:
+                self._start(holding)
+        return max(SHORTEST_SLEEP, sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._shelf.stirred.wait()
+
+    def _start(self, holding: Holding) -> None:
+        if holding.unsaved:
+            task = asyncio.create_task(self._save(holding))
+            self._saving.add(task)
+            task.add_done_callback(self._saving.discard)
+        else:
+            self._flights.fly(holding, PRIMARY)
+
+    async def _save(self, holding: Holding) -> None:
+        holding.hold_until = (self._around.now(), schedule.LOCAL_EVERY)
+        await self._flights.save_again(holding)
+        self._shelf.stir()
+
+    def _due_in(self, holding: Holding, now: Instant) -> float:
+        """Seconds until this holding wants something; a long time where it wants nothing."""
+        held_back = _held_back(holding, now)
+        if holding.unsaved:
+            return held_back
+        state = holding.state(now, unlocked=self._shelf.unlocked)
+        if holding.flight is not None or not state.refreshes or not holding.may_spend():
+            return schedule.LONGEST_SLEEP
+        if holding.trouble is not None:
+            return max(held_back, holding.trouble.due_in(now))
+        return max(held_back, _soft_in(holding, now))
+
+
+def _soft_in(holding: Holding, now: Instant) -> float:
+    """Seconds until the primary token should be renewed."""
+    token = holding.primary
+    if token is None or schedule.phase(token, now) is not Phase.FRESH:
+        return 0.0
+    return until(token.obtained, token.soft_after or schedule.DAY, now)
+
+
+def _held_back(holding: Holding, now: Instant) -> float:
+    """Seconds of a stagger that are left."""
+    if holding.hold_until is None:
+        return 0.0
+    since, seconds = holding.hold_until
+    left = until(since, seconds, now)
+    if left <= 0:
+        holding.hold_until = None
+    return left
