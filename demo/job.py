@@ -91,6 +91,11 @@ class Worker:
             time.sleep(PAUSE)
         reports.send(tally)
         reports.close()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the tracking server."""
+        self._server.close()
 
     def step(self, tally: Tally) -> None:
         """One step of training and one metric. What goes wrong is counted, never retried here."""
@@ -101,7 +106,7 @@ class Worker:
             status = self._post(token)
         except (credd.CreddError, OSError, http.client.HTTPException) as error:
             tally.errors.append(f"{type(error).__name__}: {error}")
-            self._server.close()
+            self.close()
             return
         tally.steps += status == 200
         tally.rejected += status != 200
