@@ -7,7 +7,7 @@ are handed in. The checks further down look at the world, and only through `os.l
 It refuses to create, to change, or to follow anything. The one hard thing: whoever can write to the
 socket's folder or to the configuration can take our place, so both are checked before use.
 
-It is loaded by every credd-token, hence `os`, `stat` and `sys` alone, which Python's start has loaded.
+It is loaded by every credd-token, hence only modules that Python's own start has loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # not typing's: importing typing would cost more than thi
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credd.errors import CreddError
+    from credd.errors import Misconfigured
 
 SOCKET_NAME = "credd.sock"
 
@@ -252,7 +252,7 @@ def _quoted(path: str) -> str:
     return quote(path)
 
 
-def _misconfigured(detail: str, remedy: str) -> CreddError:
-    from credd.errors import Misconfigured  # noqa: PLC0415 - credd-token rarely needs an error
+def _misconfigured(detail: str, remedy: str) -> Misconfigured:
+    from credd.errors import Misconfigured  # noqa: PLC0415 - no price for who needs no error
 
     return Misconfigured(detail, remedy=remedy)

@@ -1,0 +1,225 @@
+"""A method for each route of the daemon's socket.
+
+It knows routes, JSON, and the patience it was given. It refuses to remember anything (that is
+`source`) and to talk to a person. The hard thing is which questions may be asked twice: a lost
+reply is asked for again only where doing it twice does no more than doing it once.
+
+Every method raises children of credd.CreddError and nothing else: DaemonUnreachable, Denied,
+Misconfigured from this side, and whatever the daemon answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Optional, Union, cast
+
+from credd import paths, wire
+from credd.client import patience, raw, stream
+from credd.errors import BadRequest, CreddError
+
+Scope = Optional[Union[str, Sequence[str]]]
+"""What may be asked for: a space-separated string (RFC 6749, 3.3), a sequence, or the default."""
+
+
+class Calls:
+    """The daemon at one socket. Each call has a connection of its own; there is nothing to close.
+
+    `socket` is a path, None for the ordered search at each call. `timeout` bounds a whole call in
+    seconds, the daemon's restarts included; `refused` and `absent` are `patience.Patience`'s.
+    """
+
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None = None,
+        timeout: float = patience.DEADLINE,
+        *,
+        refused: float | None = None,
+        absent: float = patience.ABSENT,
+    ) -> None:
+        if not 0 < timeout < float("inf"):
+            raise BadRequest(f"a timeout is a number of seconds above 0, not {timeout!r}")
+        self._socket = None if socket is None else os.path.abspath(os.fspath(socket))
+        self._patience = patience.Patience(timeout, refused=refused, absent=absent)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._socket or 'at the usual socket'}>"
+
+    # --- the daemon ---
+
+    def live(self) -> dict[str, Any]:
+        """`GET /v1/live`: it answers."""
+        return self._get(wire.LIVE)
+
+    def ready(self) -> dict[str, Any]:
+        """`GET /v1/ready`: it serves tokens; waits for that until the deadline."""
+        return self._get(wire.READY)
+
+    def version(self) -> wire.VersionReply:
+        """`GET /v1/version`: what runs, and what a restart would run."""
+        return cast(wire.VersionReply, self._get(wire.VERSION))
+
+    def openapi(self) -> dict[str, Any]:
+        """`GET /v1/openapi.json`."""
+        return self._get(wire.OPENAPI)
+
+    def reload(self) -> wire.ReloadReply:
+        """`POST /v1/reload`: read the configuration again; with findings the old one stays."""
+        return cast(wire.ReloadReply, self._post(wire.RELOAD, is_idempotent=True))
+
+    def unlock(self, passphrase: str) -> dict[str, Any]:
+        """`POST /v1/unlock`: open the vault."""
+        return self._post(wire.UNLOCK, {"passphrase": passphrase}, is_idempotent=True)
+
+    def accept_vault(self) -> dict[str, Any]:
+        """`POST /v1/vault/accept`: a copied vault may spend its refresh tokens from now on."""
+        return self._post(wire.VAULT_ACCEPT, is_idempotent=True)
+
+    # --- credentials ---
+
+    def credentials(self) -> wire.CredentialsReply:
+        """`GET /v1/credentials`: all of them, without secrets."""
+        return cast(wire.CredentialsReply, self._get(wire.CREDENTIALS))
+
+    def credential(self, name: str) -> wire.CredentialReply:
+        """`GET /v1/credentials/{name}`: everything but secrets."""
+        return cast(wire.CredentialReply, self._get(_route(wire.CREDENTIAL, name)))
+
+    def token(
+        self,
+        name: str,
+        *,
+        min_valid: float | None = None,
+        audience: str | None = None,
+        scope: Scope = None,
+        max_wait: float | None = None,
+        within: patience.Patience | None = None,
+    ) -> wire.TokenReply:
+        """`GET .../token`: a token with all that is known about it.
+
+        `min_valid`: valid for so many more seconds, or an error. `max_wait`: seconds the daemon
+        waits for a refresh. `within` is another patience than this client's for this call.
+        """
+        route = _route(wire.TOKEN, name)
+        scopes = joined(scope)
+
+        def compose(left: float) -> bytes:
+            wait = patience.shorter_wait(left) if max_wait is None else max_wait
+            asked = query(min_valid=min_valid, audience=audience, scope=scopes, max_wait=wait)
+            return raw.bare_request("GET", route + asked)
+
+        return cast(wire.TokenReply, self._settled(compose, within=within))
+
+    def reject(self, name: str, generation: int) -> wire.RefreshReply:
+        """`POST .../rejections`: "the resource server said 401 to this generation"."""
+        body = {"generation": generation}
+        # Twice is once: the second finds the generation superseded.
+        reply = self._post(_route(wire.REJECTIONS, name), body, is_idempotent=True)
+        return cast(wire.RefreshReply, reply)
+
+    def refresh(self, name: str) -> wire.RefreshReply:
+        """`POST .../refresh`: now, unless it was obtained only just now."""
+        return cast(wire.RefreshReply, self._post(_route(wire.REFRESH, name)))
+
+    def refresh_all(self) -> wire.RefreshAllReply:
+        """`POST /v1/refresh`: all, waking every retry that waits."""
+        return cast(wire.RefreshAllReply, self._post(wire.REFRESH_ALL))
+
+    def lifetime(self, name: str, seconds: float) -> wire.LifetimeReply:
+        """`GET .../lifetime`: will the login last for so many seconds?"""
+        route = _route(wire.LIFETIME, name) + query(for_=seconds)
+        return cast(wire.LifetimeReply, self._get(route))
+
+    def logout(self, name: str, **options: str | float | None) -> dict[str, Any]:
+        """`DELETE .../grant`: revoke at the issuer and forget. `options` go into the query."""
+        return self._bare("DELETE", _route(wire.GRANT, name) + query(**options))
+
+    # --- logins ---
+
+    def start_login(self, request: wire.LoginRequest) -> wire.LoginReply:
+        """`POST /v1/logins`: begin one, or find the unfinished one of the same name again."""
+        return cast(wire.LoginReply, self._post(wire.LOGINS, request, is_idempotent=True))
+
+    def login_events(self, login_id: str) -> Iterator[wire.LoginEvent]:
+        """`GET /v1/logins/{id}/events`: what happens in it, as it happens, to the end.
+
+        Waits as long as the daemon lives. Raises DaemonUnreachable where the stream breaks off.
+        """
+        route = _route(wire.LOGIN_EVENTS, login_id)
+        for line in stream.objects(self.socket_path(), route, self._patience):
+            yield cast(wire.LoginEvent, line)
+
+    def answer_login(self, login_id: str, question: str, answer: str) -> dict[str, Any]:
+        """`POST /v1/logins/{id}/answers`: a person's answer to a question."""
+        body = {"question": question, "answer": answer}
+        return self._post(_route(wire.LOGIN_ANSWERS, login_id), body)
+
+    def cancel_login(self, login_id: str) -> dict[str, Any]:
+        """`DELETE /v1/logins/{id}`: end it; nothing is kept of it."""
+        return self._bare("DELETE", _route(wire.LOGIN, login_id))
+
+    # --- how ---
+
+    def socket_path(self) -> str:
+        """Where this client asks."""
+        return self._socket or paths.current_socket_path()
+
+    def _get(self, target: str) -> dict[str, Any]:
+        return self._settled(lambda _: raw.bare_request("GET", target))
+
+    def _bare(self, method: str, target: str) -> dict[str, Any]:
+        return self._settled(lambda _: raw.bare_request(method, target), is_idempotent=False)
+
+    def _post(
+        self, target: str, body: Mapping[str, Any] | None = None, *, is_idempotent: bool = False
+    ) -> dict[str, Any]:
+        content = json.dumps(body or {}).encode()
+        return self._settled(
+            lambda _: raw.json_request("POST", target, content), is_idempotent=is_idempotent
+        )
+
+    def _settled(
+        self,
+        compose: Callable[[float], bytes],
+        *,
+        is_idempotent: bool = True,
+        within: patience.Patience | None = None,
+    ) -> dict[str, Any]:
+        reply = patience.settle(
+            self.socket_path(), compose, within or self._patience, is_idempotent=is_idempotent
+        )
+        return _object(reply.body) if reply.body else {}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CreddError("the daemon's answer is no JSON object", remedy="credd-ctl version")
+    return found
+
+
+def _route(template: str, value: str) -> str:
+    """A route with its one place filled in. Raises BadRequest for what can't be a name."""
+    if "{name}" in template and not re.fullmatch(wire.NAME_PATTERN, value):
+        raise BadRequest(f"{value!r} can't be a credential's name", remedy="credd-ctl status")
+    return template.replace("{name}", value).replace("{id}", raw.quoted(value))
+
+
+def query(**asked: str | float | None) -> str:
+    """The query of a request: what is None is left out; "" where nothing is left."""
+    parts = [
+        f"{name.strip('_')}={raw.quoted(str(value))}"
+        for name, value in asked.items()
+        if value is not None
+    ]
+    return "?" + "&".join(parts) if parts else ""
+
+
+def joined(scope: Scope) -> str | None:
+    """Scopes as one string, separated by spaces (RFC 6749, 3.3)."""
+    return scope if scope is None or isinstance(scope, str) else " ".join(scope)
