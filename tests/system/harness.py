@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from tests.canary import Canary
 from tests.fakes.fault_proxy import FaultProxy
@@ -37,6 +37,7 @@ MODULES = {
     "credd-ctl": "credd.ctl",
     "credd-token": "credd.client.token_command",
 }
+PRINT_TOKENS = {"credd-ctl", "credd-token"}
 
 READY_LIMIT = 20.0
 """Seconds until a daemon answers: under 1 s at rest, more while 16 workers use the same cores."""
@@ -87,10 +88,10 @@ async def eventually(
 class Command:
     """A started command of ours, its output going to two files of the logs."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stdout: Path, stderr: Path) -> None:
         self.process = process
-        self._stdout = output.with_suffix(".stdout")
-        self._stderr = output.with_suffix(".stderr")
+        self._stdout = stdout
+        self._stderr = stderr
 
     def said(self) -> str:
         """All that it has written so far."""
@@ -154,36 +155,43 @@ class Home:
 
     # Commands
 
-    async def spawn(self, program: str, *args: str, **extra: str) -> Command:
+    async def spawn(self, program: str, *args: str, stdin: str = "", **extra: str) -> Command:
         """Start one of our programs, or a Python file of the tests; `extra` is for its
         environment."""
         code = ["-m", MODULES[program]] if program in MODULES else [program]
-        output = self._canary.folder / f"{Path(program).stem}-{next(_numbers)}.x"
-        with (
-            output.with_suffix(".stdout").open("wb") as stdout,
-            output.with_suffix(".stderr").open("wb") as stderr,
-        ):
+        stdout, stderr = self._outputs(program)
+        with stdout, stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *code,
                 *args,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=stdout,
                 stderr=stderr,
                 env=self.environ(**extra),
                 cwd=self.folder,
             )
+        assert process.stdin is not None
+        process.stdin.write(stdin.encode())
+        process.stdin.close()
         self._canary.sample_process(process.pid)
-        self._commands.append(Command(process, output))
+        self._commands.append(Command(process, Path(stdout.name), Path(stderr.name)))
         return self._commands[-1]
 
-    async def run(self, program: str, *args: str, **extra: str) -> Finished:
-        """Start a program and wait for its end."""
-        return await (await self.spawn(program, *args, **extra)).finished()
+    def _outputs(self, program: str) -> tuple[IO[bytes], IO[bytes]]:
+        """Two new files of the logs. Only where a token is the answer is the first one called
+        `.stdout`, which allows it; see tests/canary.py."""
+        stem = str(self._canary.folder / f"{Path(program).stem}-{next(_numbers)}")
+        first = stem + (".stdout" if program in PRINT_TOKENS else ".output")
+        return Path(first).open("wb"), Path(stem + ".stderr").open("wb")
 
-    async def ctl(self, *args: str) -> Finished:
+    async def run(self, program: str, *args: str, stdin: str = "", **extra: str) -> Finished:
+        """Start a program and wait for its end."""
+        return await (await self.spawn(program, *args, stdin=stdin, **extra)).finished()
+
+    async def ctl(self, *args: str, stdin: str = "") -> Finished:
         """`credd-ctl ...`"""
-        return await self.run("credd-ctl", *args)
+        return await self.run("credd-ctl", *args, stdin=stdin)
 
     async def login(self, name: str, approve: Callable[[str], None]) -> Finished:
         """`credd-ctl login NAME` by device flow; `approve(user_code)` is the person."""
@@ -218,6 +226,10 @@ class Home:
         self.daemon = await self.spawn("credd", "--log-level", "debug", *args)
         await eventually(self._is_ready, "the daemon answers that it is ready")
         self._canary.sample_process(self.daemon.process.pid)
+
+    async def hang_up(self) -> None:
+        """SIGHUP: read the configuration again."""
+        self._signal(signal.SIGHUP)
 
     async def kill(self) -> None:
         """SIGKILL, as the kernel does when memory is short."""
@@ -270,11 +282,14 @@ class Home:
         return finished.exit_code
 
     async def close(self) -> None:
-        """End every process started here, by its own id."""
+        """End every process started here, by its own id, and leave what they kept to the canary."""
         for command in self._commands:
             if command.process.returncode is None:
                 command.process.kill()
                 await command.process.wait()
+        for kept in ("state", "runtime"):
+            if (self.folder / kept).is_dir():
+                shutil.copytree(self.folder / kept, self._canary.folder / self.folder.name / kept)
 
 
 async def _user_code(command: Command) -> re.Match[str] | None:
