@@ -1,0 +1,68 @@
+"""How a command ends: what goes to stdout, what to stderr, and with which status.
+
+The rule of all commands: nothing on stdout unless the status is 0, errors on stderr as
+`credd-ctl: <detail>`, and the remedy as the last line. So what a failing command has to tell goes
+to stderr whole, before its remedy. Knows no verb and no daemon.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+
+from credd.ctl.harmless import harmless
+from credd.errors import CreddError
+
+SCHEMA = 1
+"""Of all JSON that credd-ctl prints. Within one version fields are added and keep their meaning."""
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """One line of ASCII JSON, so that no foreign text can reach a terminal unescaped."""
+    return json.dumps({"schema": SCHEMA, **data}, allow_nan=False)
+
+
+def answer(
+    text: str,
+    data: Mapping[str, Any],
+    as_json: bool,
+    *,
+    exit_code: int = 0,
+    remedy: str = "",
+) -> None:
+    """Print the answer, as text or as JSON, then its remedy, and leave with `exit_code`.
+
+    A remedy may come with status 0, too: a key that a job reported as rejected still serves.
+    """
+    click.echo(to_json(data) if as_json else text, err=exit_code != 0)
+    say(harmless(remedy))
+    if exit_code:
+        raise click.exceptions.Exit(exit_code)
+
+
+def say(text: str) -> None:
+    """A line for the person at the keyboard: stderr, so that stdout stays data."""
+    if text:
+        click.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    """A line that something is not as it should be, although the command goes on."""
+    say(f"credd-ctl: {harmless(text)}")
+
+
+def tell(error: CreddError) -> None:
+    """The error and, as the last line, its remedy. What failed belongs to the daemon's words."""
+    warn(error.detail)
+    say(harmless(error.remedy))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with what was printed really written: a full disk is an error too."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    sys.exit(code)
