@@ -84,7 +84,7 @@ class Broker:
     def _look(self, holding: Holding, key: TokenKey, wish: Wish) -> tuple[Served | None, float]:
         """One look at the facts: an answer, or the seconds to wait before the next look."""
         now = self._around.now()
-        token = holding.tokens.get(key)
+        token = holding.token_for(key)
         self._refuse_impossible(holding, key, wish, now)
         verdict = decide(token, wish, now)
         can_come = self._can_come(holding, now)
@@ -149,9 +149,10 @@ class Broker:
         if elapsed(token.obtained, now) < schedule.rejection_age(token.lifetime):
             return reporting.refresh_reply(holding, "too-soon")
         pause = schedule.rejection_pause(holding.rejections, now)
-        if pause > 0:
+        if pause > 0 and holding.flight is None:  # else others reported the same a moment ago
             raise reporting.rejected_too_often(holding, pause)
-        holding.rejections = [*holding.rejections, now][-schedule.REJECTIONS_AN_HOUR :]
+        if holding.flight is None:
+            holding.rejections = [*holding.rejections, now][-schedule.REJECTIONS_AN_HOUR :]
         return await self._force(holding, token.key, max_wait)
 
     async def refresh(self, name: str, *, max_wait: float = wire.MAX_WAIT) -> wire.RefreshReply:

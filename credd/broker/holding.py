@@ -72,6 +72,10 @@ class Holding:
             and (configured.identity() != self.identity)
         )
 
+    def token_for(self, key: TokenKey) -> AccessToken | None:
+        """The token of this key that may be handed out: none of another identity's ever is."""
+        return None if self.is_estranged() else self.tokens.get(key)
+
     def facts(self, now: Instant, *, unlocked: bool) -> Facts:
         """What the state is computed from."""
         return Facts(

@@ -31,9 +31,12 @@ class Phase(IntEnum):
 
 
 def reserve(lifetime: float) -> float:
-    """Seconds before the end in which a token is not served: it still has to travel and be
-    checked."""
-    return min(5.0, lifetime / 10)
+    """Seconds before the end in which a token is not served: it has to travel and be checked.
+
+    Never under a second where the lifetime allows it: JWTs count in whole seconds (RFC 7519, 2), so
+    a token of 6 s that was issued at 10.9 ends at 16, not at 16.9.
+    """
+    return min(5.0, max(lifetime / 10, min(1.0, lifetime / 4)))
 
 
 def lead(lifetime: float) -> float:

@@ -1,0 +1,134 @@
+"""Single values of config.toml: durations, hosts, dates, and the words for what they should be.
+
+Pure. The hard thing is the host: it decides where tokens may go, so a pattern that would let one go
+anywhere (`*`, `*.org`), or that only looks like a host (a URL, a path), is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+"""Seconds."""
+
+LONGEST_DURATION = 100 * 365 * 86400.0
+"""Seconds: a hundred years. More is a slip of the finger, and overflows calendars."""
+
+_PIECE = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+_PIECES = re.compile(rf"(?:{_PIECE.pattern})+", re.ASCII)
+_BARE = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
+
+LONGEST_HOST = 253
+"""Characters of a name (RFC 1035 2.3.4)."""
+
+
+def parse_duration(value: float | str) -> float:
+    """Seconds of 90, "90", "90s", "15m", "72h", "30d", "1w" or "1h30m". Raises ValueError for
+    anything else, for nothing, and for more than a hundred years."""
+    seconds = value if not isinstance(value, str) else _read_duration(value.strip().lower())
+    if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_DURATION:
+        raise ValueError("no duration")
+    return float(seconds)
+
+
+def is_duration(value: float | str) -> bool:
+    """Whether `parse_duration` understands `value`."""
+    try:
+        return bool(parse_duration(value))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _read_duration(text: str) -> float:
+    if _BARE.fullmatch(text):
+        return float(text)
+    if not _PIECES.fullmatch(text):
+        raise ValueError("no duration")
+    return sum(float(number) * UNITS[unit] for number, unit in _PIECE.findall(text))
+
+
+def host_problem(host: str) -> str:
+    """What keeps `host` from being a place that tokens may go to; "" where nothing does.
+
+    A place is a name, an IP address, or `*.` and a domain of at least two labels (its hosts, not
+    the domain itself); with `:port` only that port.
+    """
+    if not host:
+        return "a host is empty"
+    if not host.isascii():
+        return "write a host's name in its ASCII form, beginning with xn--"
+    if "://" in host or "/" in host or "@" in host or "?" in host:
+        return "a host is a name alone: no scheme, no path, no user"
+    name, port = _parted(host.lower())
+    if port is not None and not (_PORT.fullmatch(port) and int(port) < 65536):
+        return "a host's port is a number from 1 to 65535"
+    if name.startswith("*."):
+        is_wide = "." not in name[2:] or _is_address(name[2:])
+        return (
+            "a * may stand for hosts of a domain such as *.example.org"
+            if is_wide
+            else _named(name[2:])
+        )
+    return "" if _is_address(name) else _named(name)
+
+
+def _named(name: str) -> str:
+    if "*" in name:
+        return "a * may stand only at the beginning, as in *.example.org"
+    fits = len(name) <= LONGEST_HOST and _NAME.fullmatch(name) is not None
+    # A name whose last label is a number is an IP address in a spelling of its own (WHATWG URL).
+    is_number = name.rpartition(".")[2].isdecimal() or name.rpartition(".")[2].startswith("0x")
+    return "" if fits and not is_number else "a host is a name such as mlflow.example.org"
+
+
+def _parted(host: str) -> tuple[str, str | None]:
+    """Name and port; the brackets of an IPv6 address with a port are taken off."""
+    if host.startswith("["):
+        name, bracket, rest = host[1:].partition("]")
+        return (name, rest[1:] if rest.startswith(":") else None) if bracket else (host, None)
+    if host.count(":") != 1:
+        return host, None
+    name, _, port = host.partition(":")
+    return name, port
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(name)) and "%" not in name
+    except ValueError:
+        return False
+
+
+def plain(value: Any) -> Any:
+    """A TOML value with its dates as ISO 8601 text, so that all of it is also JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    return value
+
+
+def wanted(kind: Any) -> str:
+    """What a value of this type looks like in TOML, in words."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text in quotes",
+        list[str]: 'a list of texts, such as ["a", "b"]',
+        float | str: "a number, or text in quotes",
+    }
+    return words.get(kind, "of another type")
