@@ -72,6 +72,10 @@ def replace(path: Path, text: str) -> None:
     fresh.rename(path)
 
 
+def text_of(path: Path) -> str:
+    return path.read_text()
+
+
 async def test_every_atomic_replace_is_seen(config: Path) -> None:
     """A watch on the file goes deaf after the first; this one hears all four."""
     async with watching(config) as watched:
@@ -101,7 +105,7 @@ async def test_only_named_files_are_told(config: Path) -> None:
     """A neighbour's change, and reading, are nobody's business."""
     async with watching(config) as watched:
         (config.parent / "notes.txt").write_text("x")
-        config.read_text()
+        text_of(config)
         replace(config, "two")
         assert await watched.next() == {config}
     assert watched.told == [frozenset({config})]
@@ -137,7 +141,7 @@ async def test_a_replaced_folder_is_watched_again(config: Path, tmp_path: Path) 
         (fresh / "config.toml").write_text("two")
         config.parent.rename(tmp_path / "etc.old")
         fresh.rename(config.parent)
-        while (await watched.next()) and config.read_text() != "two":
+        while (await watched.next()) and text_of(config) != "two":
             pass
         replace(config, "three")
         assert await watched.next() == {config}
