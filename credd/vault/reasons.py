@@ -1,0 +1,106 @@
+"""Why a vault is not open, in words a person can use: one table, reason -> error, sentence, remedy.
+
+Knows words, and no file or key. A remedy is a command to paste; the only things filled into it are
+the vault's own paths, quoted for a shell.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
+
+from credd.errors import CreddError, Locked, LoginRequired, Misconfigured
+
+UNLOCK = "credd-ctl unlock"
+"""Asks for what is missing, and makes the daemon look again at once."""
+
+LOGIN = "credd-ctl login"
+SET_ASIDE = "mkdir -m 700 {folder}/damaged && mv {vault}* {folder}/damaged/"
+"""Nothing is erased: a backup, or a later credd, may still read it. Then one logs in again."""
+
+
+class Row(NamedTuple):
+    """What is raised for a reason. `{vault}`, `{folder}` and `{key}` are filled in."""
+
+    error: type[CreddError]
+    detail: str
+    remedy: str = ""
+
+
+REASONS: dict[str, Row] = {
+    # --- there is none, or it can't be made
+    "no_vault": Row(LoginRequired, "there is no vault yet: nobody has logged in", LOGIN),
+    "vault_exists": Row(Misconfigured, "there is a vault already: {vault}", UNLOCK),
+    "vault_key_undecided": Row(
+        Misconfigured,
+        "no systemd credential and no usable keyring: choose a key file (restarts unattended;"
+        " protects copied backups, not against this account) or a passphrase (someone must unlock"
+        " after each restart)",
+        LOGIN,
+    ),
+    "key_source_unknown": Row(Misconfigured, "no such key source for a vault", LOGIN),
+    "key_folder_open": Row(Misconfigured, "others can write to the folder of {key}"),
+    "key_beside_vault": Row(Misconfigured, "the key file may not lie beside the vault: {key}"),
+    "passphrase_empty": Row(Misconfigured, "an empty passphrase protects nothing", LOGIN),
+    # --- it is there, and its key is not
+    "closed": Row(Locked, "the vault is closed", UNLOCK),
+    "passphrase_needed": Row(Locked, "the vault is sealed with a passphrase", UNLOCK),
+    "wrong_passphrase": Row(Locked, "that is not the vault's passphrase", UNLOCK),
+    "no_passphrase_set": Row(Locked, "this vault's key is not a passphrase", "credd-ctl status"),
+    "no_known_source": Row(Locked, "this credd knows none of the vault's key sources"),
+    "keyring_locked": Row(Locked, "the keyring is locked", UNLOCK),
+    "keyring_absent": Row(Locked, "no keyring that encrypts answers in this session", UNLOCK),
+    "keyring_failed": Row(Locked, "the keyring failed to answer", UNLOCK),
+    "keyring_no_answer": Row(Locked, "the keyring does not answer", UNLOCK),
+    "keyring_key_missing": Row(Locked, "the keyring no longer holds the vault's key", UNLOCK),
+    "keyring_key_short": Row(Locked, "the keyring's entry is too short for a key", UNLOCK),
+    "keyring_key_long": Row(Locked, "the keyring's entry is too long for a key", UNLOCK),
+    "keyring_other_key": Row(Locked, "the keyring holds another key than the vault's", UNLOCK),
+    "systemd_key_missing": Row(Locked, "systemd handed over no credential credd-key", UNLOCK),
+    "systemd_key_unreadable": Row(Locked, "the credential credd-key can't be read", UNLOCK),
+    "systemd_key_short": Row(Locked, "the credential credd-key is too short for a key", UNLOCK),
+    "systemd_key_long": Row(Locked, "the credential credd-key is too long for a key", UNLOCK),
+    "systemd_other_key": Row(Locked, "credd-key is another key than the vault's", UNLOCK),
+    "file_key_missing": Row(Locked, "the key file is not there: {key}", UNLOCK),
+    "file_key_unreadable": Row(Locked, "the key file can't be read: {key}", "ls -l {key}"),
+    "file_key_short": Row(Locked, "the key file is empty or cut off: {key}", "ls -l {key}"),
+    "file_key_long": Row(Locked, "the key file holds more than a key: {key}", "ls -l {key}"),
+    "file_key_symlink": Row(Locked, "the key file is a symbolic link: {key}", "ls -l {key}"),
+    "file_key_not_a_file": Row(Locked, "the key file is no plain file: {key}", "ls -l {key}"),
+    "file_key_hard_linked": Row(Locked, "the key file has a second name: {key}", "ls -l {key}"),
+    "file_key_foreign_owner": Row(Locked, "the key file is not ours: {key}", "ls -l {key}"),
+    "file_key_open_to_others": Row(Locked, "others can read the key file", "chmod 600 {key}"),
+    "file_other_key": Row(Locked, "the key file holds another key: {key}", "ls -l {key}"),
+    # --- it is there, and can't be used; it was not changed
+    "newer": Row(Misconfigured, "the vault was made by a newer credd", "pipx upgrade credd"),
+    "empty": Row(Misconfigured, "the vault's file is empty: {vault}", SET_ASIDE),
+    "truncated": Row(Misconfigured, "the vault's file is cut off: {vault}", SET_ASIDE),
+    "damaged": Row(Misconfigured, "the vault's file is damaged: {vault}", SET_ASIDE),
+    "header_damaged": Row(Misconfigured, "the vault's header is damaged: {vault}", SET_ASIDE),
+    "names_damaged": Row(Misconfigured, "the vault's list of names is damaged", SET_ASIDE),
+    "not_a_database": Row(Misconfigured, "this is no vault: {vault}", SET_ASIDE),
+    "not_a_vault": Row(Misconfigured, "this is another program's database: {vault}", SET_ASIDE),
+    "database_missing": Row(Misconfigured, "only the log of a vault is there", SET_ASIDE),
+    "read_only": Row(Misconfigured, "the vault's disk can't be written to", "ls -ld {folder}"),
+    "disk_full": Row(Misconfigured, "the vault's disk is full", "df -h {folder}"),
+    "io": Row(Misconfigured, "the vault's disk reports errors", "df -h {folder}"),
+    "symlink": Row(Misconfigured, "a file of the vault is a symbolic link", "ls -l {folder}"),
+    "not_a_file": Row(Misconfigured, "a file of the vault is no plain file", "ls -l {folder}"),
+    "hard_linked": Row(Misconfigured, "a file of the vault has a second name", "ls -l {folder}"),
+    "foreign_owner": Row(Misconfigured, "a file of the vault is not ours", "ls -l {folder}"),
+    "open_to_others": Row(Misconfigured, "others can read the vault", "chmod 600 {vault}*"),
+    "not_a_folder": Row(Misconfigured, "the vault's folder is none", "ls -ld {folder}"),
+    "foreign_folder": Row(Misconfigured, "the vault's folder is not ours", "ls -ld {folder}"),
+    "open_folder": Row(Misconfigured, "others can write to {folder}", "chmod 700 {folder}"),
+}
+
+
+def problem(reason: str, vault: Path, key_file: Path) -> CreddError:
+    """The error to raise for a reason; a reason without a row is a fault of ours."""
+    row = REASONS.get(reason)
+    if row is None:
+        return CreddError(f"the vault is not open: {reason}", reason=reason)
+    plain = {"vault": str(vault), "folder": str(vault.parent), "key": str(key_file)}
+    quoted = {field: quote(path) for field, path in plain.items()}
+    return row.error(row.detail.format(**plain), remedy=row.remedy.format(**quoted), reason=reason)
