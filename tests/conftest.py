@@ -7,8 +7,17 @@ that belong to pytest-asyncio are nobody's, and strict configuration would refus
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the whole session for secrets, where the daemon's tests can run at all."""
+    if sys.version_info >= (3, 11):
+        from tests.canary import register
+
+        register(config)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
