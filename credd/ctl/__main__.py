@@ -27,7 +27,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # An account name in another script must not end the command on an old terminal.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    cli.main(prog_name="credd-ctl")
+    cli.main()
 
 
 def missing() -> str:

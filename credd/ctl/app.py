@@ -42,7 +42,7 @@ USAGE = 2
 INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
 PIPE_CLOSED = 141
-"""128 + SIGPIPE: whoever read our output has gone, as in `credd-ctl status | head -1`."""
+"""128 + SIGPIPE, as a program that doesn't notice would end."""
 
 EXAMPLES = (
     "credd-ctl login lab --provider oidc --set issuer=https://login.example.org \\",
@@ -79,9 +79,16 @@ class Menu(click.Group):
         """The first steps."""
         write_examples(formatter, EXAMPLES)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. A closed pipe is renamed, since click would make an error of it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise PipeClosed from None
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command line and exit; no failure goes round this."""
-        kwargs["standalone_mode"] = False
+        kwargs |= {"standalone_mode": False, "prog_name": "credd-ctl"}
         leave(self._run(*args, **kwargs))
 
     def _run(self, *args: Any, **kwargs: Any) -> int:
@@ -91,6 +98,10 @@ class Menu(click.Group):
         except BaseException as error:  # noqa: BLE001 - the last door: none goes round it
             return failed(error)
         return code if isinstance(code, int) else 0
+
+
+class PipeClosed(Exception):
+    """Whoever read our output has gone, as in `credd-ctl status | head -1`: no error of ours."""
 
 
 class UnknownVerb(click.UsageError):
@@ -114,8 +125,8 @@ def failed(error: BaseException) -> int:
     if isinstance(error, click.Abort | KeyboardInterrupt | EOFError):
         warn("interrupted")
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        return pipe_closed()
+    if isinstance(error, PipeClosed | BrokenPipeError):
+        return PIPE_CLOSED
     return unexpected(error)
 
 
@@ -125,13 +136,6 @@ def usage_remedy(error: click.UsageError) -> str:
         return f"credd-ctl {error.nearest} --help"
     path = error.ctx.command_path if error.ctx else "credd-ctl"
     return f"{path} --help"
-
-
-def pipe_closed() -> int:
-    """Stay quiet: the reader has what it wanted. What is left in the buffer goes nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    return PIPE_CLOSED
 
 
 def unexpected(error: BaseException) -> int:

@@ -140,9 +140,9 @@ def device_instructions(name: str, event: wire.LoginEvent, paint: Paint) -> str:
     page = harmless(event.get("verification_uri", ""))
     code = paint(harmless(event.get("user_code", ""), 64), "bold")
     link = event.get("verification_uri_complete", "")
+    start = f"\nTo log in to {name}, open"
     if not is_safe_link(link):
-        return f"\nTo log in to {name}, open {page} on any device and type the code\n\n    {code}\n"
-    return (
-        f"\nTo log in to {name}, open this link on any device:\n\n    {paint(harmless(link), 'bold')}\n"
-        f"\nOr open {page}\nand type the code {code}\n"
-    )
+        return f"{start} {page}\non any device and type the code {code}\n"
+    shown = paint(harmless(link), "bold")
+    by_hand = f"Or open {page}\nand type the code {code}\n"
+    return f"{start} this link on any device:\n\n    {shown}\n\n{by_hand}"

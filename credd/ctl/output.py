@@ -8,9 +8,10 @@ to stderr whole, before its remedy. Knows no verb and no daemon.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -62,7 +63,16 @@ def tell(error: CreddError) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with what was printed really written: a full disk is an error too."""
+    """End the process. What could not be written was reported already, and is not tried again."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        try:
+            stream.flush()
+        except OSError:
+            discard(stream)
     sys.exit(code)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is left in the buffer go nowhere; Python would complain about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())

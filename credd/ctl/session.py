@@ -78,7 +78,7 @@ class Session:
         """A client that waits at most `timeout` seconds in all, for who asks again anyway."""
         from credd.client.calls import Calls
 
-        return Calls(self.socket_path(), timeout, absent=0.0)
+        return Calls(self.socket_path(), timeout, refused=0.0, absent=0.0)
 
     def patient_client(self) -> Calls:
         """A client for scripts and jobs, which a daemon's restart must not disturb."""
