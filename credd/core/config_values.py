@@ -59,46 +59,50 @@ def _read_duration(text: str) -> float:
 def host_problem(host: str) -> str:
     """What keeps `host` from being a place that tokens may go to; "" where nothing does.
 
-    A place is a name, an IP address, or `*.` and a domain of at least two labels (its hosts, not
-    the domain itself); with `:port` only that port.
+    A place is a name, an IP address, or `*.` and a domain of at least two labels (the hosts right
+    below it); with `:port` that port alone. `credd.client.hosts` reads the same patterns.
     """
     if not host:
         return "a host is empty"
     if not host.isascii():
         return "write a host's name in its ASCII form, beginning with xn--"
-    if "://" in host or "/" in host or "@" in host or "?" in host:
+    if any(sign in host for sign in "/@?#"):
         return "a host is a name alone: no scheme, no path, no user"
     name, port = _parted(host.lower())
-    if port is not None and not (_PORT.fullmatch(port) and int(port) < 65536):
+    if port and not (_PORT.fullmatch(port) and int(port) < 65536):
         return "a host's port is a number from 1 to 65535"
     if name.startswith("*."):
-        is_wide = "." not in name[2:] or _is_address(name[2:])
-        return (
-            "a * may stand for hosts of a domain such as *.example.org"
-            if is_wide
-            else _named(name[2:])
-        )
-    return "" if _is_address(name) else _named(name)
+        return _domain_problem(name[2:])
+    return "" if _is_address(name) else _name_problem(name)
 
 
-def _named(name: str) -> str:
+def _domain_problem(domain: str) -> str:
+    is_wide = "." not in domain or _is_address(domain)
+    return (
+        "a * needs a domain of two names, as in *.example.org" if is_wide else _name_problem(domain)
+    )
+
+
+def _name_problem(name: str) -> str:
     if "*" in name:
-        return "a * may stand only at the beginning, as in *.example.org"
-    fits = len(name) <= LONGEST_HOST and _NAME.fullmatch(name) is not None
-    # A name whose last label is a number is an IP address in a spelling of its own (WHATWG URL).
-    is_number = name.rpartition(".")[2].isdecimal() or name.rpartition(".")[2].startswith("0x")
-    return "" if fits and not is_number else "a host is a name such as mlflow.example.org"
+        return "a * stands only at the beginning, as in *.example.org"
+    last = name.rpartition(".")[2]
+    # A name whose last label is a number is an address in a spelling of its own (WHATWG URL, 3.5).
+    is_number = last.isdecimal() or last.startswith("0x")
+    is_name = len(name) <= LONGEST_HOST and _NAME.fullmatch(name) is not None
+    return "" if is_name and not is_number else "a host is a name such as mlflow.example.org"
 
 
-def _parted(host: str) -> tuple[str, str | None]:
-    """Name and port; the brackets of an IPv6 address with a port are taken off."""
-    if host.startswith("["):
-        name, bracket, rest = host[1:].partition("]")
-        return (name, rest[1:] if rest.startswith(":") else None) if bracket else (host, None)
+def _parted(host: str) -> tuple[str, str]:
+    """Name and port ("" for none). An IPv6 address may stand in brackets, and must before a port;
+    whatever is no such pair comes back whole, and is no name."""
+    bracketed = re.fullmatch(r"\[([0-9a-f:.]+)\](?::(.+))?", host)
+    if bracketed is not None and ":" in bracketed[1]:
+        return bracketed[1], bracketed[2] or ""
     if host.count(":") != 1:
-        return host, None
+        return host, ""
     name, _, port = host.partition(":")
-    return name, port
+    return name, port or "none"
 
 
 def _is_address(name: str) -> bool:

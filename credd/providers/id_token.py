@@ -56,10 +56,12 @@ class UnknownKey(BadIdToken):
 
 
 def verify(
-    token: str, keys: Mapping[str, Any], issuer: str, client_id: str, now: float
+    token: object, keys: Mapping[str, Any], issuer: str, client_id: str, now: float
 ) -> Mapping[str, Any]:
     """The claims of `token`, signed by one of `keys` (a JWK Set) and meant for us at `now` (Unix
     seconds). Raises BadIdToken or UnknownKey."""
+    if not isinstance(token, str) or len(token) > jwt_claims.LONGEST:
+        raise BadIdToken("is no token")
     header = _header(token)
     claims = _signed_claims(token, header["alg"], _candidates(keys, header))
     check_who(claims, issuer, client_id)
@@ -112,8 +114,6 @@ def _check_when(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _header(token: str) -> Mapping[str, Any]:
-    if len(token) > jwt_claims.LONGEST:
-        raise BadIdToken("is far too long")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):

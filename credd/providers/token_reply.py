@@ -136,4 +136,6 @@ def _positive(answer: Mapping[str, Any], *names: str) -> float | None:
 
 def _scope(answer: Mapping[str, Any], asked: Asked) -> str:
     said = answer.get("scope")
-    return " ".join(said.split()) if isinstance(said, str) and is_scope(said) else asked.scope
+    if not isinstance(said, str) or not is_scope(said.strip(" ")):
+        return asked.scope
+    return " ".join(said.split())
