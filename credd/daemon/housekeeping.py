@@ -1,0 +1,221 @@
+"""The chores that a person may ask of the daemon: reload, unlock, accept, tell the version.
+
+Rules: nothing here decides about a token. Opening the vault is one step, whoever asks for it (the
+start, a login, `unlock`, a keyring that came back): open, read what is kept, let the refresher
+look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import credd
+from credd import wire
+from credd.broker.grants import Grants
+from credd.broker.logins import LONGEST, TIME_OUT, Ask, Plan
+from credd.broker.shelf import Shelf
+from credd.core.config import BadConfig, Config, check_credential
+from credd.core.conversation import Question
+from credd.core.model import Credential, Secret
+from credd.core.provider_table import Row
+from credd.daemon import logs
+from credd.daemon.configuration import Configuration
+from credd.errors import BadRequest, Misconfigured, UnknownCredential
+from credd.vault.vault import ABSENT, LOCKED, OPEN, Vault
+
+log = logging.getLogger(__name__)
+
+PASSPHRASE = "vault-passphrase"
+
+
+class Housekeeping:
+    """What `credd-ctl` asks of the daemon besides tokens."""
+
+    def __init__(
+        self, configuration: Configuration, vault: Vault, shelf: Shelf, grants: Grants
+    ) -> None:
+        self._configuration = configuration
+        self._vault = vault
+        self._shelf = shelf
+        self._grants = grants
+        self._opening = asyncio.Lock()
+        self._started_at = time.time()
+        self.ready = False
+
+    def is_ready(self) -> bool:
+        """Whether everything has been loaded."""
+        return self.ready
+
+    def version(self) -> wire.VersionReply:
+        """Which daemon this is, and which one a restart would run."""
+        status = self._vault.status()
+        return {
+            "version": credd.__version__,
+            "installed": installed_version(),
+            "api": wire.API_VERSION,
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "vault": "restored" if status.restored else status.state,
+            "key_source": status.key_source,
+        }
+
+    # --- configuration -----------------------------------------------------------------------
+
+    async def reload(self) -> wire.ReloadReply:
+        """Read config.toml again; with findings, the old one stays in force."""
+        applied = self._configuration.load()
+        if applied:
+            self.apply(self._configuration.current)
+        else:
+            for finding in self._configuration.findings:
+                log.warning("config.toml is not applied: %s", finding)
+        findings = [finding.to_wire() for finding in self._configuration.findings]
+        return {"applied": applied, "findings": findings}
+
+    def apply(self, config: Config) -> None:
+        """Take a clean configuration into force."""
+        logs.set_level(config.daemon.log_level)
+        self._shelf.configure(config.credentials)
+        log.info("%d credentials are configured", len(config.credentials))
+
+    # --- the vault ---------------------------------------------------------------------------
+
+    async def open_vault(self) -> None:
+        """Open the vault as far as that needs no person, and take over what it holds."""
+        async with self._opening:
+            status = await self._vault.open()
+            await self._take_over()
+        if status.state not in (OPEN, ABSENT):
+            log.warning("the vault is %s: %s", status.state, status.reason)
+
+    async def retry_vault(self) -> bool:
+        """Try again whether the vault can be opened without a person. True once it is open."""
+        async with self._opening:
+            if self._vault.status().state != OPEN:
+                await self._vault.retry()
+                await self._take_over()
+            return self._vault.status().state == OPEN
+
+    async def unlock(self, passphrase: Secret) -> None:
+        """Open the vault with a passphrase. Raises Locked where it is another one."""
+        async with self._opening:
+            await self._unlock(passphrase)
+
+    async def _unlock(self, passphrase: Secret) -> None:
+        await self._vault.unlock(passphrase)
+        await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Read what is kept, once, when the vault has become open."""
+        status = self._vault.status()
+        if status.state == ABSENT:
+            self._shelf.unlocked = True  # nothing is held, so nothing can be locked
+        elif status.state == OPEN and not self._shelf.loaded:
+            await self._shelf.load(restored=status.restored)
+
+    async def prepare_vault(self, choice: str, ask: Ask) -> None:
+        """Make sure that there is an open vault for what a login wins; may ask for a passphrase.
+
+        `choice` names the key source of a vault that is yet to be made, "" the configured one.
+        """
+        async with self._opening:
+            status = self._vault.status()
+            if status.state == ABSENT:
+                await self._create(choice or self._configuration.current.vault.key, ask)
+            elif status.state == LOCKED and status.key_source == "passphrase":
+                await self._unlock(await ask(Question(PASSPHRASE, "The vault's passphrase")))
+            elif status.state != OPEN:
+                await self._vault.retry(may_prompt=True)
+                await self._take_over()
+        problem = self._vault.problem()
+        if problem is not None:
+            raise problem
+
+    async def _create(self, source: str, ask: Ask) -> None:
+        passphrase = None
+        if source == "passphrase":
+            passphrase = await ask(Question(PASSPHRASE, "A new passphrase for the vault"))
+        await self._vault.create(source, passphrase)
+        log.info("made a vault; its key comes from: %s", self._vault.status().key_source)
+        await self._take_over()
+
+    async def accept_vault(self) -> None:
+        """Use this copied vault from here on."""
+        await self._vault.accept()
+        self._grants.accept()
+
+    # --- logins ------------------------------------------------------------------------------
+
+    def plan(self, request: wire.LoginRequest) -> Plan:
+        """A login request, checked against configuration and catalogue."""
+        wanted = self._credential(request)
+        row = self._configuration.catalog[wanted.provider]
+        return Plan(
+            credential=wanted,
+            provider=row.build(wanted.settings),
+            flow=_flow(request.get("flow", ""), row),
+            timeout=min(float(request.get("timeout") or TIME_OUT), LONGEST),
+            switch_account=bool(request.get("switch_account")),
+            vault_key=request.get("vault_key", ""),
+        )
+
+    def _credential(self, request: wire.LoginRequest) -> Credential:
+        name, settings = request["name"], request.get("settings") or {}
+        provider = request.get("provider", "")
+        configured = self._configuration.current.credentials.get(name)
+        if configured is None:
+            return self._new_credential(name, provider, settings)
+        if provider or settings:
+            return _same_or_refuse(configured, self._new_credential(name, provider, settings))
+        return configured
+
+    def _new_credential(self, name: str, provider: str, settings: Mapping[str, Any]) -> Credential:
+        catalog = self._configuration.catalog
+        if not provider:
+            provider = name if name in catalog and catalog[name].complete else ""
+        if not provider:
+            raise UnknownCredential(
+                f"there is no credential {name} yet: a new one needs its provider",
+                remedy=f"credd-ctl login {name} --provider oidc "
+                "--set issuer=https://login.example.org --set client_id=CLIENT",
+            )
+        try:
+            return check_credential(name, provider, settings, catalog)
+        except BadConfig as bad:
+            raise Misconfigured(
+                str(bad), remedy="credd-ctl login --help", reason="bad_settings"
+            ) from None
+
+
+def _same_or_refuse(configured: Credential, asked: Credential) -> Credential:
+    if configured.identity() == asked.identity():
+        return configured
+    raise BadRequest(
+        f"{configured.name} is configured already, with other settings",
+        remedy=f"credd-ctl login {configured.name}",
+        reason="already_configured",
+    )
+
+
+def _flow(flow: str, row: Row) -> str:
+    if flow and flow not in row.flows:
+        offered = ", ".join(row.flows)
+        raise BadRequest(f"{row.name} can't log in by {flow}; it offers: {offered}")
+    return flow or row.flows[0]
+
+
+def installed_version() -> str:
+    """The version that a restart would run: what the package on disk says now."""
+    try:
+        text = Path(credd.__file__).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    return found.group(1) if found else ""

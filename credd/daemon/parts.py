@@ -1,0 +1,88 @@
+"""The parts list: every room is built here, by hand, and nobody else knows them all.
+
+Read it from top to bottom: what is built later may use what was built before, and all of it is
+closed in reverse. The order is a promise too: claim the home, bind the socket, open the vault, load
+what refreshing may need, answer, and only then say ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import credd
+from credd.api.app import build_app, serve
+from credd.api.entrance import connection_limit
+from credd.broker.broker import Broker
+from credd.broker.flights import Flights
+from credd.broker.grants import Grants
+from credd.broker.logins import Logins, closing
+from credd.broker.refresher import Refresher
+from credd.broker.shelf import Shelf
+from credd.broker.slots import Slots
+from credd.daemon.claim import claim, describe_daemon
+from credd.daemon.configuration import Configuration
+from credd.daemon.housekeeping import Housekeeping
+from credd.daemon.places import Places
+from credd.daemon.surroundings import RealSurroundings
+from credd.vault.vault import Vault
+from credd.world.activation import listener
+from credd.world.clock import Clock
+from credd.world.hardening import raise_file_limit
+from credd.world.http import HttpWorld
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the running daemon is steered by."""
+
+    broker: Broker
+    flights: Flights
+    refresher: Refresher
+    house: Housekeeping
+    configuration: Configuration
+    vault: Vault
+
+
+@contextlib.asynccontextmanager
+async def build(
+    places: Places, configuration: Configuration, environ: dict[str, str]
+) -> AsyncIterator[Parts]:
+    """Build everything and serve it. Raises AnotherDaemon and Misconfigured before it answers."""
+    clock = Clock()
+    facts = describe_daemon(places.socket, credd.__version__, clock.now().boot_id)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(claim(places.daemon_file, facts))
+        bound = stack.enter_context(contextlib.closing(listener(places.socket, environ)))
+        http = await stack.enter_async_context(HttpWorld(clock))
+        vault = Vault(places.vault, places.runtime, places.key_file, environ=environ)
+        stack.push_async_callback(vault.close)
+        around = RealSurroundings(clock, http)
+
+        shelf = Shelf(vault, around, configuration.catalog)
+        shelf.why_locked = vault.problem
+        slots = Slots(configuration.current.daemon.in_flight_per_issuer)
+        flights = Flights(vault, around, slots)
+        flights.landed = lambda _: shelf.stir()
+        grants = Grants(shelf, vault, around)
+        broker = Broker(shelf, grants, flights, around)
+        refresher = Refresher(shelf, broker, flights, around)
+        house = Housekeeping(configuration, vault, shelf, grants)
+        logins = Logins(broker, grants, around, house.plan, house.prepare_vault)
+
+        house.apply(configuration.current)
+        await house.open_vault()
+        await stack.enter_async_context(closing(logins))
+        app, limit = build_app(broker, logins, house), connection_limit(raise_file_limit())
+        await stack.enter_async_context(serve(app, bound, limit=limit))
+        refreshing = asyncio.create_task(refresher.run())
+        stack.push_async_callback(_end, refreshing)
+        yield Parts(broker, flights, refresher, house, configuration, vault)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,71 @@
+"""The real world, in the shape that the broker asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from credd.core.conversation import Conversation, Form, Question, Reply
+from credd.core.instant import Instant
+from credd.core.model import Secret
+from credd.world.clock import Clock
+from credd.world.http import HttpWorld
+
+
+class RealSurroundings:
+    """Clock, dice, names, and conversations over HTTP."""
+
+    def __init__(self, clock: Clock, http: HttpWorld) -> None:
+        self._clock = clock
+        self._http = http
+
+    def now(self) -> Instant:
+        """This moment, on both clocks."""
+        return self._clock.now()
+
+    def dice(self) -> float:
+        """A number from 0 to 1."""
+        return self._clock.dice()
+
+    def new_id(self) -> str:
+        """128 unguessable bits: a login's id is all that its answers are checked by."""
+        return secrets.token_hex(16)
+
+    def talk(self) -> Conversation:
+        """A conversation that can post and get, and has nobody to show things to or to ask."""
+        return _Talk(self._clock, self._http)
+
+
+class _Talk:
+    """A conversation without people."""
+
+    def __init__(self, clock: Clock, http: HttpWorld) -> None:
+        self._clock = clock
+        self._http = http
+
+    async def post(
+        self, url: str, form: Form, *, headers: Mapping[str, str | Secret] | None = None
+    ) -> Reply:
+        """POST a form."""
+        return await self._http.post(url, form, headers=headers)
+
+    async def get(self, url: str, *, headers: Mapping[str, str | Secret] | None = None) -> Reply:
+        """GET a document."""
+        return await self._http.get(url, headers=headers)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    async def show(self, event: Mapping[str, Any]) -> None:
+        """Nobody watches a refresh; a provider that shows something then is mistaken, not wrong."""
+
+    async def ask(self, question: Question) -> Secret:
+        """Nobody can be asked during a refresh."""
+        raise RuntimeError(f"a refresh can't ask for {question.name}")
+
+    def now(self) -> Instant:
+        """This moment."""
+        return self._clock.now()
