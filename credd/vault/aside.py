@@ -59,6 +59,6 @@ class Aside:
         """The same bytes are kept once, however often a start finds them again."""
         self._tables.connection.execute(
             "INSERT INTO aside (name, kind, reason, sealed) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
-            " (SELECT 1 FROM aside WHERE name = ?1 AND kind = ?2 AND sealed = ?4)",
+            " (SELECT 1 FROM aside WHERE name = ?1 AND kind = ?2 AND sealed IS ?4)",
             (name, kind, reason, found),
         )

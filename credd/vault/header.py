@@ -56,8 +56,10 @@ class Header:
 
 def parse_header(blob: object) -> Header:
     """What `encode` wrote. Raises HeaderDamaged on anything else."""
+    if not isinstance(blob, bytes):  # a cell's type is a byte in the file, like any other
+        raise HeaderDamaged
     try:
-        text, _, digest = bytes(blob).decode().rpartition("\n")  # type: ignore[call-overload]
+        text, _, digest = blob.decode().rpartition("\n")
         if digest != _digest(text):
             raise HeaderDamaged
         found = json.loads(text)

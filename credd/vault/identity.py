@@ -9,11 +9,11 @@ each mount), so it would call an honest vault a copy.
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from credd.vault.seal import Damaged, open_, seal
+from credd.vault.seal import Damaged
+from credd.vault.tables import Tables
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 """machine-id(5), and where D-Bus kept it before."""
@@ -45,17 +45,15 @@ def read_machine_id() -> str:
     return ""
 
 
-def write_identity(connection: sqlite3.Connection, data_key: bytes, identity: Identity) -> None:
+def write_identity(tables: Tables, identity: Identity) -> None:
     """Seal who this vault is, inside the caller's transaction."""
-    sealed = seal(data_key, "identity", "vault", 0, json.dumps(identity).encode())
-    connection.execute("REPLACE INTO meta VALUES ('identity', ?)", (sealed,))
+    tables.write_meta("identity", json.dumps(identity).encode())
 
 
-def read_identity(connection: sqlite3.Connection, data_key: bytes) -> Identity | None:
+def read_identity(tables: Tables) -> Identity | None:
     """Who this vault says it is; None where that was damaged. Raises sqlite3.Error."""
-    row = connection.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
     try:
-        inode, machine = json.loads(open_(data_key, "identity", "vault", 0, bytes(row[0])))
+        inode, machine = json.loads(tables.read_meta("identity"))
     except (Damaged, TypeError, ValueError):
         return None
     return Identity(inode, machine)

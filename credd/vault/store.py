@@ -20,7 +20,7 @@ from credd.vault.database import Database
 from credd.vault.fileformat import Unreadable, refusal
 from credd.vault.identity import Identity, is_same, read_identity, write_identity
 from credd.vault.journal import Journal
-from credd.vault.seal import Damaged, number_of, open_, seal
+from credd.vault.seal import Damaged, number_of
 from credd.vault.spare import Reserve, Unsaved, is_name
 from credd.vault.tables import Row, Tables, number_of_row
 
@@ -33,8 +33,9 @@ UNLISTED = "unlisted"
 
 def first_rows(connection: sqlite3.Connection, data_key: bytes, identity: Identity) -> None:
     """Write what every vault holds from the start: who it is, and that it holds nothing yet."""
-    write_identity(connection, data_key, identity)
-    _write_names(connection, data_key, set())
+    tables = Tables(connection, data_key)
+    write_identity(tables, identity)
+    _write_names(tables, set())
 
 
 class Store:
@@ -45,14 +46,13 @@ class Store:
     ) -> None:
         """Raises Unreadable where the list of names was damaged: then nothing lost is noticed."""
         self._database = database
-        self._data_key = data_key
         self._reserve = reserve
         self._unsaved = unsaved
         self._waiting: dict[str, tuple[bytes, str]] = {}
         self._tables = Tables(database.connection, data_key)
         self._journal = Journal(self._tables)
         self._aside = Aside(self._tables)
-        self._names = _read_names(database.connection, data_key)
+        self._names = _read_names(self._tables)
 
     def __repr__(self) -> str:
         return f"<Store {str(self._database.path)!r} names={len(self._names)}>"
@@ -61,14 +61,14 @@ class Store:
 
     def is_copy(self, machine: str) -> bool:
         """Whether this is another file, or another machine, than the vault was made as."""
-        with self._tables.reading() as connection:
-            sealed = read_identity(connection, self._data_key)
+        with self._tables.reading():
+            sealed = read_identity(self._tables)
         return not is_same(sealed, self._identity(machine))
 
     def accept(self, machine: str) -> None:
         """From now on this file on this machine is the vault."""
-        with self._tables.transaction() as connection:
-            write_identity(connection, self._data_key, self._identity(machine))
+        with self._tables.transaction():
+            write_identity(self._tables, self._identity(machine))
 
     def _identity(self, machine: str) -> Identity:
         return Identity(self._database.path.lstat().st_ino, machine)
@@ -220,7 +220,7 @@ class Store:
 
     def _list_names(self, names: set[str]) -> None:
         if names != self._names:
-            _write_names(self._tables.connection, self._data_key, names)
+            _write_names(self._tables, names)
 
     # --- the side slot ------------------------------------------------------------------------
 
@@ -269,15 +269,13 @@ class Store:
             self._unsaved.remove(name)
 
 
-def _write_names(connection: sqlite3.Connection, data_key: bytes, names: set[str]) -> None:
-    sealed = seal(data_key, "names", "vault", 0, json.dumps(sorted(names)).encode())
-    connection.execute("REPLACE INTO meta VALUES ('names', ?)", (sealed,))
+def _write_names(tables: Tables, names: set[str]) -> None:
+    tables.write_meta("names", json.dumps(sorted(names)).encode())
 
 
-def _read_names(connection: sqlite3.Connection, data_key: bytes) -> set[str]:
+def _read_names(tables: Tables) -> set[str]:
     try:
-        row = connection.execute("SELECT value FROM meta WHERE name = 'names'").fetchone()
-        return set(json.loads(open_(data_key, "names", "vault", 0, bytes(row[0]))))
+        return set(json.loads(tables.read_meta("names")))
     except sqlite3.Error as error:
         raise Unreadable(refusal(error)) from None
     except (Damaged, TypeError, ValueError):

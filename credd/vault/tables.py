@@ -43,6 +43,17 @@ class Tables:
             raise Damaged("edited_number")
         return open_(self._data_key, kind, name, number_of_row((number, sealed)), sealed)
 
+    def write_meta(self, name: str, plaintext: bytes) -> None:
+        """Seal something about the vault itself, inside the caller's transaction."""
+        sealed = self.seal(name, "vault", 0, plaintext)
+        self.connection.execute("REPLACE INTO meta VALUES (?, ?)", (name, sealed))
+
+    def read_meta(self, name: str) -> bytes:
+        """What `write_meta` wrote. Raises Damaged (also where it is missing), sqlite3.Error."""
+        query = "SELECT value FROM meta WHERE name = ?"
+        row = self.connection.execute(query, (name,)).fetchone()
+        return self.open(name, "vault", 0, row[0] if row else None)
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """What SQLite can't read becomes NotKept."""

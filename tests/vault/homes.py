@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class MemoryKeychain:
             self.prompts += 1
         if self.is_locked:
             raise KeyNotAtHand("keyring_locked")
+
+
+def put_fifo(place: Path) -> None:
+    """A FIFO where a file was: whoever opens it for reading would wait for ever."""
+    place.unlink()
+    os.mkfifo(place, 0o600)
 
 
 @dataclass
@@ -121,7 +128,7 @@ class Home:
             await vault.close()
 
     @contextlib.contextmanager
-    def edit(self) -> sqlite3.Connection:  # type: ignore[misc]
+    def edit(self) -> Iterator[sqlite3.Connection]:
         """Change the closed vault's tables behind its back."""
         connection = sqlite3.connect(self.path)
         try:
