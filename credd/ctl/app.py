@@ -8,10 +8,8 @@ and the exit status of the contract.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
-import traceback
 from importlib import import_module
 from typing import Any
 
@@ -108,7 +106,9 @@ class UnknownVerb(click.UsageError):
     """No such verb; `nearest` is what was probably meant, or ""."""
 
     def __init__(self, word: str, ctx: click.Context) -> None:
-        self.nearest = next(iter(difflib.get_close_matches(word, VERBS, 1)), "")
+        from difflib import get_close_matches
+
+        self.nearest = next(iter(get_close_matches(word, VERBS, 1)), "")
         hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
         super().__init__(f"there is no command {word!r}{hint}", ctx)
 
@@ -145,6 +145,8 @@ def unexpected(error: BaseException) -> int:
     if isinstance(error, OSError):
         warn(f"{error.strerror or type(error).__name__}{_named(error)}")
         return 1
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
     warn(f"a mistake inside credd-ctl: {type(error).__name__} at {place}; please report it, with")

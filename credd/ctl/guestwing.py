@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -117,5 +118,5 @@ def check_own(folder: str) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise Denied(
             f"others could have written what a job would import from {folder}",
-            remedy=f"rm -r {folder}",
+            remedy=f"rm -r {shlex.quote(folder)}",
         )

@@ -23,7 +23,7 @@ from credd.ctl.planning import VAULT_KEYS, Given, Plan, make_plan
 from credd.ctl.reloading import reload_config
 from credd.ctl.session import Session
 from credd.ctl.terminal import has_person
-from credd.errors import CreddError, Misconfigured
+from credd.errors import CreddError, Misconfigured, UnknownCredential
 
 FLOWS = ("device", "client-credentials", "key")
 
@@ -96,6 +96,10 @@ def logged_in(
     talk = Conversation(session, plan, secrets, may_open_browser)
     try:
         return talk.hold()
+    except UnknownCredential:
+        if plan.is_new:
+            raise
+        reload_config(session)  # an entry that a person has just written by hand
     except CreddError as error:
         if error.reason != UNDECIDED:
             raise

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import click
 
 from credd import wire
+from credd.ctl.columns import aligned, fitted
 from credd.ctl.durations import clock, spoken
-from credd.ctl.harmless import harmless, width_of
+from credd.ctl.harmless import harmless
 
 NOTHING = "-"
 NOT_SAID = "the issuer does not say"
@@ -23,8 +24,12 @@ GOOD = frozenset({"fresh", "stale", "logging-in"})
 WORRYING = frozenset({"ending", "degraded", "suspect", "expired", "ambiguous"})
 
 COLUMNS = ("NAME", "STATE", "ACCOUNT", "LOGIN UNTIL", "TOKEN FOR", "NEXT REFRESH")
+YIELDING = (2, 0)
+"""Account, then name: the only cells that may be of any length."""
+SHORTEST = 12
+"""Columns of either that always stay: enough to tell one from another."""
+
 LATE_COLUMNS = ("LAST ERROR", "REMEDY")
-GAP = "  "
 
 Paint = Callable[[str, str], str]
 """A text and a colour name ("green", "yellow", "red", "dim", "bold") to the text to print."""
@@ -136,12 +141,12 @@ def credentials_table(
 
 def _long_lines(rows: Sequence[Row]) -> str:
     body = [(*row.cells, row.trouble or NOTHING, row.remedy or NOTHING) for row in rows]
-    return "\n".join(_aligned([COLUMNS + LATE_COLUMNS, *body]))
+    return "\n".join(aligned([COLUMNS + LATE_COLUMNS, *body]))
 
 
 def _short_lines(rows: Sequence[Row], width: int, paint: Paint) -> str:
-    table = _fitted([COLUMNS, *(row.cells for row in rows)], width)
-    head, *lines = _aligned(table)
+    table = fitted([COLUMNS, *(row.cells for row in rows)], width, YIELDING, SHORTEST)
+    head, *lines = aligned(table)
     text = [paint(head, "bold")]
     for row, cells, line in zip(rows, table[1:], lines, strict=True):
         text.append(_paint_state(line, cells, row.colour, paint))
@@ -163,42 +168,6 @@ def _below(row: Row, paint: Paint) -> list[str]:
     if row.remedy:
         lines.append(f"    {paint(row.remedy, 'bold')}")
     return lines
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    widths = _widths(table)
-    return [
-        GAP.join(_padded(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
-
-
-def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(width_of(cell) for cell in column) for column in zip(*table, strict=True)]
-
-
-def _padded(cell: str, size: int) -> str:
-    return cell + " " * (size - width_of(cell))
-
-
-def _fitted(table: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """The table with account, then name, cut so that it fits: the only cells of any length."""
-    fitted = [list(row) for row in table]
-    for column in (2, 0):
-        excess = sum(_widths(fitted)) + len(GAP) * (len(COLUMNS) - 1) - width
-        if excess > 0:
-            longest = max(12, _widths(fitted)[column] - excess)
-            for row in fitted:
-                row[column] = _cut(row[column], longest)
-    return fitted
-
-
-def _cut(text: str, longest: int) -> str:
-    if width_of(text) <= longest:
-        return text
-    while width_of(text) > longest - 1:
-        text = text[:-1]
-    return text + "…"
 
 
 # --- one credential -------------------------------------------------------------------------

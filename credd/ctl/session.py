@@ -13,10 +13,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from credd import paths
-from credd.ctl.configfile import ConfigFile
 
 if TYPE_CHECKING:
     from credd.client.calls import Calls
+    from credd.ctl.configfile import ConfigFile
 
 
 ANSWER = 30.0
@@ -64,6 +64,8 @@ class Session:
 
         Raises Misconfigured.
         """
+        from credd.ctl.configfile import ConfigFile
+
         path = paths.config_file(self.environ(), sys.platform)
         paths.check_config(path, os.geteuid())
         return ConfigFile(path)

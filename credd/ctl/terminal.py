@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import click
 
@@ -73,6 +72,8 @@ def read_lines(count: int) -> list[str]:
 
 def is_safe_link(url: str) -> bool:
     """Whether a browser may be sent there: https, or http on this machine, and nothing odd."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         host = parts.hostname

@@ -204,7 +204,7 @@ class Standin:
 
     def _forget(self, name: str, given: dict[str, Any]) -> Any:
         del self.credentials[name]
-        return {}
+        return None
 
     def _login(self, name: str, given: dict[str, Any]) -> wire.LoginReply:
         assert re.fullmatch(NAME, given["name"])
@@ -212,11 +212,11 @@ class Standin:
 
     def _cancel(self, name: str, given: dict[str, Any]) -> Any:
         self.cancelled.set()
-        return {}
+        return None
 
     def _answer(self, name: str, given: dict[str, Any]) -> Any:
         self.answers.put(given)
-        return {}
+        return None
 
     def _reload(self, name: str, given: dict[str, Any]) -> wire.ReloadReply:
         if self.on_reload is not None:
@@ -225,10 +225,10 @@ class Standin:
         return {"applied": not findings, "findings": findings}
 
     def _unlock(self, name: str, given: dict[str, Any]) -> Any:
-        return {}
+        return None
 
     def _accept(self, name: str, given: dict[str, Any]) -> Any:
-        return {}
+        return None
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -265,7 +265,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream()
             return
         try:
-            self._send(200, owner.reply(route, parts, given), "application/json")
+            status = 201 if route == "login" else 200
+            self._send(status, owner.reply(route, parts, given), "application/json")
         except CreddError as error:
             self._send(error.status, to_problem(error), wire.PROBLEM_MEDIA_TYPE)
 
@@ -293,10 +294,12 @@ class _Handler(BaseHTTPRequestHandler):
         return dict(body)
 
     def _send(self, status: int, reply: Any, media_type: str) -> None:
-        body = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
+        """A reply of None is an empty 204."""
+        body = b"" if reply is None else json.dumps(reply).encode()
+        self.send_response(204 if reply is None else status)
+        if body:
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 

@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 
+from credd.ctl.restarting import unit_in
 from credd.errors import BY_CODE, Locked, LoginRequired, UpstreamUnavailable
 from tests.ctl.conftest import Home
 from tests.ctl.standin import Standin, credential, login_required
@@ -340,3 +342,28 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Home, daemon: Standin) -> N
         terminal.type("\x03")
         assert terminal.end() == 130
     assert "Traceback" not in terminal.shown
+
+
+# --- restarting -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/credd.service",
+            "credd.service",
+        ),
+        ("0::/user.slice/user-1000.slice/session-3.scope", ""),
+        ("0::/system.slice/evil;rm -rf.service", ""),
+        ("", ""),
+    ],
+)
+def test_the_unit_of_a_daemon_is_read_from_its_cgroup(
+    tmp_path: Path, cgroup: str, unit: str
+) -> None:
+    """Only a unit of ours, spelled harmlessly, becomes part of a command to paste."""
+    file = tmp_path / "cgroup"
+    file.write_text(cgroup + "\n")
+    assert unit_in(str(file)) == unit
+    assert unit_in(str(tmp_path / "absent")) == ""

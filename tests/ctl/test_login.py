@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from typing import Any
 
 import pytest
 
-from credd.errors import LoginRequired, Misconfigured, to_problem
+from credd.errors import LoginRequired, UnknownCredential
 from tests.ctl.conftest import Home
+from tests.ctl.events import HANG, LINK, NEW, PAGE, code, done, failed
 from tests.ctl.standin import Standin, credential
 
-NEW = ("login", "lab", "--provider", "oidc", "--set", "issuer=https://login.example.org",
-       "--set", "client_id=training", "--set", "scopes=openid,offline_access")  # fmt: skip
 SETTINGS = {
     "issuer": "https://login.example.org",
     "client_id": "training",
     "scopes": ["openid", "offline_access"],
 }
-PAGE = "https://login.example.org/device"
-LINK = f"{PAGE}?user_code=WDJB-MJHT"
-WAIT: dict[str, Any] = {"type": "wait-answer"}
-HANG: dict[str, Any] = {"type": "hang"}
-
-
-def code(**changes: Any) -> dict[str, Any]:
-    event = {
-        "type": "device-code",
-        "verification_uri": PAGE,
-        "verification_uri_complete": LINK,
-        "user_code": "WDJB-MJHT",
-        "expires_at": time.time() + 600,
-    }
-    return {**event, **changes}
-
-
-def question(name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "type": "question",
-        "question": name,
-        "prompt": f"The {name}",
-        "secret": True,
-        **changes,
-    }
-
-
-def done(name: str = "lab", **changes: Any) -> dict[str, Any]:
-    return {"type": "done", "credential": credential(name, **changes)}
-
-
-def failed(error: Exception) -> dict[str, Any]:
-    return {"type": "failed", "problem": to_problem(error)}  # type: ignore[arg-type]
 
 
 def entries(home: Home) -> dict[str, Any]:
@@ -126,6 +91,16 @@ def test_a_known_credential_is_logged_in_by_its_name_alone(home: Home, daemon: S
     assert daemon.asked("login") == [{"name": "lab", "timeout": 300}] * 3
     assert home.config.read_text() == text
     assert not daemon.asked("reload")
+
+
+def test_an_entry_written_by_hand_just_now_is_found(home: Home, daemon: Standin) -> None:
+    """A daemon that has not read it yet is told to look, and asked once more."""
+    home.config.write_text('[credentials.lab]\nprovider = "oidc"\n')
+    daemon.errors["login"] = UnknownCredential("no lab", remedy="credd-ctl status")
+    daemon.on_reload = daemon.errors.clear
+    daemon.login_events = [[done()]]
+    assert home.ctl("login", "lab").returncode == 0
+    assert len(daemon.asked("login")) == 2
 
 
 def test_a_name_of_the_catalogue_is_enough(home: Home, daemon: Standin) -> None:
@@ -256,135 +231,6 @@ def test_a_broken_config_is_refused_first(home: Home, daemon: Standin) -> None:
     assert result.returncode == 9
     assert "line 1" in result.stderr
     assert not daemon.requests
-
-
-# --- questions ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "option"),
-    [
-        ("client-secret", "--client-secret-stdin"),
-        ("key", "--key-stdin"),
-        ("vault-passphrase", "--passphrase-stdin"),
-    ],
-)
-def test_a_question_is_answered_from_stdin(
-    home: Home, daemon: Standin, name: str, option: str
-) -> None:
-    """Whole, but for its line end; and no trace of it in what is shown."""
-    daemon.login_events = [[question(name), WAIT, done()]]
-    result = home.ctl(*NEW, option, stdin="s3cret =x\n")
-    assert result.returncode == 0
-    assert daemon.asked("answer") == [{"question": name, "answer": "s3cret =x"}]
-    assert "s3cret" not in result.stdout + result.stderr
-
-
-def test_two_secrets_come_a_line_each(home: Home, daemon: Standin) -> None:
-    """In the order that the help names, whatever order they are asked in."""
-    daemon.login_events = [
-        [question("vault-passphrase"), WAIT, question("client-secret"), WAIT, done()]
-    ]
-    options = ("--passphrase-stdin", "--client-secret-stdin")
-    assert home.ctl(*NEW, *options, stdin="the secret\nthe passphrase\n").returncode == 0
-    assert [one["answer"] for one in daemon.asked("answer")] == ["the passphrase", "the secret"]
-
-
-def test_too_few_secrets_are_noticed_before_the_login(home: Home, daemon: Standin) -> None:
-    """An empty file is no passphrase."""
-    assert home.ctl(*NEW, "--passphrase-stdin", stdin="").returncode == 2
-    options = ("--passphrase-stdin", "--key-stdin")
-    assert home.ctl(*NEW, *options, stdin="only one\n").returncode == 2
-    assert not daemon.requests
-
-
-@pytest.mark.parametrize("name", ["client-secret", "key", "vault-passphrase"])
-def test_without_terminal_a_question_names_its_option(
-    home: Home, daemon: Standin, name: str
-) -> None:
-    """The login is cancelled, and the last line is the whole command with the option."""
-    daemon.login_events = [[question(name), HANG]]
-    result = home.ctl(*NEW)
-    assert (result.returncode, result.stdout) == (2, "")
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("credd-ctl login lab --")
-    assert "-stdin" in last
-    assert "--provider oidc" in last
-    assert daemon.cancelled.is_set()
-
-
-def test_a_wrong_answer_from_stdin_is_not_given_twice(home: Home, daemon: Standin) -> None:
-    """A daemon that asks again gets no endless row of the same."""
-    daemon.login_events = [[question("key"), WAIT, question("key"), HANG]]
-    result = home.ctl(*NEW, "--key-stdin", stdin="wrong\n")
-    assert result.returncode == 2
-    assert "not accepted" in result.stderr
-    assert len(daemon.asked("answer")) == 1
-
-
-def test_at_a_terminal_a_person_answers_unseen(home: Home, daemon: Standin) -> None:
-    """A secret is not shown; a plain question is; a new passphrase is asked for twice."""
-    plain = question("tenant", secret=False)
-    daemon.login_events = [
-        [question("client-secret"), WAIT, plain, WAIT, question("vault-passphrase"), WAIT, done()]
-    ]
-    with home.terminal(*NEW) as terminal:
-        terminal.expect("The client-secret: ")
-        terminal.type("hunter2\n")
-        terminal.expect("The tenant")
-        terminal.type("acme\n")
-        terminal.expect("The vault-passphrase: ")
-        terminal.type("sesame\n")
-        terminal.expect("The same again: ")
-        terminal.type("sesami\n")
-        terminal.expect("once more")
-        terminal.expect("The vault-passphrase: ")
-        terminal.type("sesame\n")
-        terminal.expect("The same again: ")
-        terminal.type("sesame\n")
-        assert terminal.end() == 0
-    assert [one["answer"] for one in daemon.asked("answer")] == ["hunter2", "acme", "sesame"]
-    assert "hunter2" not in terminal.shown
-    assert "sesam" not in terminal.shown
-
-
-# --- the vault's key ------------------------------------------------------------------------
-
-UNDECIDED = Misconfigured("no key source", reason="vault_key_undecided")
-
-
-def test_without_terminal_an_undecided_key_names_the_option(home: Home, daemon: Standin) -> None:
-    """Nobody decides in silence; the words say what each choice means."""
-    daemon.login_events = [[failed(UNDECIDED)]]
-    result = home.ctl(*NEW)
-    assert (result.returncode, result.stdout) == (9, "")
-    assert result.stderr.splitlines()[-1].startswith("credd-ctl login lab --vault-key file")
-    assert "passphrase" in result.stderr
-    assert not home.config.exists()
-
-
-def test_at_a_terminal_a_person_decides_in_plain_words(home: Home, daemon: Standin) -> None:
-    """The login is repeated with the choice, and the choice is written beside the entry."""
-    daemon.key_source = "file"
-    daemon.login_events = [[failed(UNDECIDED)], [done()]]
-    with home.terminal(*NEW) as terminal:
-        terminal.expect("a key file. The daemon restarts by itself")
-        terminal.expect("Which one")
-        terminal.type("file\n")
-        assert terminal.end() == 0
-    assert [one.get("vault_key") for one in daemon.asked("login")] == [None, "file"]
-    written = tomllib.loads(home.config.read_text())
-    assert written["vault"] == {"key": "file"}
-    assert written["credentials"]["lab"]["provider"] == "oidc"
-
-
-def test_a_choice_that_comes_too_late_is_not_written(home: Home, daemon: Standin) -> None:
-    """A vault that exists keeps its key source; config.toml must not say another one."""
-    daemon.login_events = [[done()]]
-    result = home.ctl(*NEW, "--vault-key", "file")
-    assert result.returncode == 0
-    assert "keeps its key source, keyring" in result.stderr
-    assert "vault" not in tomllib.loads(home.config.read_text())
 
 
 # --- the browser ----------------------------------------------------------------------------
