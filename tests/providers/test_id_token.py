@@ -182,6 +182,30 @@ def test_t37_a_monstrous_key_set_proves_nothing_and_breaks_nothing(published: An
             check(signed(), published)
 
 
+def test_an_algorithm_that_nobody_chose_is_refused() -> None:
+    """A right signature of a curve that is not on the list is still none of ours."""
+    key = ec.generate_private_key(ec.SECP256K1())
+    token = jwt.encode(CLAIMS, key, algorithm="ES256K")
+    with pytest.raises(BadIdToken, match="proves nothing"):
+        check(token, keys(public(key)))
+
+
+def test_a_key_too_short_to_prove_anything_is_passed_over() -> None:
+    """RFC 7518 3.3 wants RSA keys of 2048 bits at least."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyjwt warns whoever signs with it; here that's the test
+        token = jwt.encode(CLAIMS, key, algorithm="RS256")
+    with pytest.raises(UnknownKey):
+        check(token, keys(json.loads(RSAAlgorithm.to_jwk(key.public_key()))))
+
+
+def test_t37_no_key_is_looked_for_behind_a_hundred_others() -> None:
+    """A set without end would have us try without end."""
+    with pytest.raises(UnknownKey):
+        check(signed(), keys(*[public(OTHER, kid="k1")] * 100, public(KEY, kid="k1")))
+
+
 def test_a_good_key_among_bad_ones_is_found() -> None:
     """One broken entry does not hide its neighbour."""
     assert check(signed(), keys({"kty": "EC", "kid": "k1"}, None, public(KEY, kid="k1")))

@@ -142,6 +142,15 @@ async def test_t82_a_refresh_with_another_persons_id_token_keeps_the_refresh_tok
     assert (await here.refresh(grant_of(won, renewal))).defect == "bad_id_token"
 
 
+async def test_the_first_thing_that_is_wrong_is_the_one_that_is_told() -> None:
+    """A strange id token beside a broken access token does not hide it."""
+    here = Here()
+    won = await here.login()
+    here.core.faults.break_access_token()
+    renewal = await here.refresh(replace(grant_of(won), subject="bob"))
+    assert renewal.defect == "bad_access_token"
+
+
 async def test_t49_a_refresh_behind_a_captive_portal_is_ambiguous() -> None:
     """Nothing says whether the request went through; the refresh token is kept."""
     here = Here()
