@@ -197,14 +197,14 @@ def find_folder_fault(folder: str, euid: int) -> tuple[str, str] | None:
     """
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
-        return (f"the socket's folder is not a real folder: {folder}", f"ls -ld {_quoted(folder)}")
+        return (f"the socket's folder is not a real folder: {folder}", f"ls -ld {quoted(folder)}")
     if found.st_uid != euid:
         return (
             f"the socket's folder belongs to uid {found.st_uid}, not to us ({euid}): {folder}",
-            f"ls -ld {_quoted(folder)}",
+            f"ls -ld {quoted(folder)}",
         )
     if found.st_mode & 0o077:
-        return (f"the socket's folder is open to others: {folder}", f"chmod 700 {_quoted(folder)}")
+        return (f"the socket's folder is open to others: {folder}", f"chmod 700 {quoted(folder)}")
     return None
 
 
@@ -238,15 +238,16 @@ def _check_owned(path: str, euid: int) -> None:
     if found.st_uid not in (euid, 0):
         raise _misconfigured(
             f"{path} belongs to uid {found.st_uid}, neither to us ({euid}) nor to root",
-            f"ls -ld {_quoted(path)}",
+            f"ls -ld {quoted(path)}",
         )
     # The mode of a symbolic link says nothing; whoever may replace it is said by its folder.
     if found.st_mode & 0o022 and not stat.S_ISLNK(found.st_mode):
         mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
-        raise _misconfigured(f"others can write to {path}", f"chmod {mode} {_quoted(path)}")
+        raise _misconfigured(f"others can write to {path}", f"chmod {mode} {quoted(path)}")
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
+    """The path as one word of a shell line, for a remedy."""
     from shlex import quote  # noqa: PLC0415 - loads re: only for somebody who reads an error
 
     return quote(path)

@@ -23,6 +23,9 @@ from credd.errors import BadRequest, CreddError
 Scope = Optional[Union[str, Sequence[str]]]
 """What may be asked for: a space-separated string (RFC 6749, 3.3), a sequence, or the default."""
 
+Asked = Optional[Union[str, float, bool]]
+"""A value in a query; None is left out."""
+
 
 class Calls:
     """The daemon at one socket. Each call has a connection of its own; there is nothing to close.
@@ -107,7 +110,9 @@ class Calls:
 
         def compose(left: float) -> bytes:
             wait = patience.shorter_wait(left) if max_wait is None else max_wait
-            asked = query(min_valid=min_valid, audience=audience, scope=scopes, max_wait=wait)
+            asked = query(
+                min_valid=min_valid, audience=audience or None, scope=scopes, max_wait=wait
+            )
             return raw.bare_request("GET", route + asked)
 
         return cast(wire.TokenReply, self._settled(compose, within=within))
@@ -116,12 +121,13 @@ class Calls:
         """`POST .../rejections`: "the resource server said 401 to this generation"."""
         body = {"generation": generation}
         # Twice is once: the second finds the generation superseded.
-        reply = self._post(_route(wire.REJECTIONS, name), body, is_idempotent=True)
+        route = _route(wire.REJECTIONS, name)
+        reply = self._post(route, body, is_idempotent=True, waits=True)
         return cast(wire.RefreshReply, reply)
 
     def refresh(self, name: str) -> wire.RefreshReply:
         """`POST .../refresh`: now, unless it was obtained only just now."""
-        return cast(wire.RefreshReply, self._post(_route(wire.REFRESH, name)))
+        return cast(wire.RefreshReply, self._post(_route(wire.REFRESH, name), waits=True))
 
     def refresh_all(self) -> wire.RefreshAllReply:
         """`POST /v1/refresh`: all, waking every retry that waits."""
@@ -132,8 +138,11 @@ class Calls:
         route = _route(wire.LIFETIME, name) + query(for_=seconds)
         return cast(wire.LifetimeReply, self._get(route))
 
-    def logout(self, name: str, **options: str | float | None) -> dict[str, Any]:
-        """`DELETE .../grant`: revoke at the issuer and forget. `options` go into the query."""
+    def logout(self, name: str, **options: Asked) -> dict[str, Any]:
+        """`DELETE .../grant`: revoke at the issuer and forget.
+
+        `options` go into the query: `keep_going=True` forgets even if the issuer can't be reached.
+        """
         return self._bare("DELETE", _route(wire.GRANT, name) + query(**options))
 
     # --- logins ---
@@ -173,12 +182,21 @@ class Calls:
         return self._settled(lambda _: raw.bare_request(method, target), is_idempotent=False)
 
     def _post(
-        self, target: str, body: Mapping[str, Any] | None = None, *, is_idempotent: bool = False
+        self,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        is_idempotent: bool = False,
+        waits: bool = False,
     ) -> dict[str, Any]:
+        """`waits`: the daemon waits for a refresh, and is told if that may not take long."""
         content = json.dumps(body or {}).encode()
-        return self._settled(
-            lambda _: raw.json_request("POST", target, content), is_idempotent=is_idempotent
-        )
+
+        def compose(left: float) -> bytes:
+            shorter = query(max_wait=patience.shorter_wait(left)) if waits else ""
+            return raw.json_request("POST", target + shorter, content)
+
+        return self._settled(compose, is_idempotent=is_idempotent)
 
     def _settled(
         self,
@@ -210,16 +228,17 @@ def _route(template: str, value: str) -> str:
     return template.replace("{name}", value).replace("{id}", raw.quoted(value))
 
 
-def query(**asked: str | float | None) -> str:
+def query(**asked: Asked) -> str:
     """The query of a request: what is None is left out; "" where nothing is left."""
-    parts = [
-        f"{name.strip('_')}={raw.quoted(str(value))}"
-        for name, value in asked.items()
-        if value is not None
-    ]
+    given = {name.strip("_"): value for name, value in asked.items() if value is not None}
+    parts = [f"{name}={raw.quoted(_text(value))}" for name, value in given.items()]
     return "?" + "&".join(parts) if parts else ""
 
 
+def _text(value: Asked) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def joined(scope: Scope) -> str | None:
-    """Scopes as one string, separated by spaces (RFC 6749, 3.3)."""
-    return scope if scope is None or isinstance(scope, str) else " ".join(scope)
+    """Scopes as one string, separated by spaces (RFC 6749, 3.3); None for none."""
+    return (scope if scope is None or isinstance(scope, str) else " ".join(scope)) or None

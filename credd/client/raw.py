@@ -185,7 +185,7 @@ def check_folder(folder: str) -> None:
     try:
         fault = paths.find_folder_fault(folder, os.geteuid())
     except PermissionError:
-        fault = (f"the socket's folder is closed to us: {folder}", "")
+        fault = (f"the socket's folder is closed to us: {folder}", _look_at(folder))
     if fault is not None:
         raise _denied(*fault)
 
@@ -207,13 +207,18 @@ def peer_uid(socket: _socket.socket) -> int:
 def check_listener(uid: int, path: str) -> None:
     """Raise Denied unless the listener runs as us."""
     if uid != os.geteuid():
-        raise _denied(f"uid {uid} listens at {path}, and we are uid {os.geteuid()}", "")
+        detail = f"uid {uid} listens at {path}, and we are uid {os.geteuid()}"
+        raise _denied(detail, _look_at(os.path.dirname(path)))
+
+
+def _look_at(folder: str) -> str:
+    return f"ls -la {paths.quoted(folder)}"
 
 
 def _denied(detail: str, remedy: str) -> Denied:
     from credd.errors import Denied
 
-    return Denied(f"{detail}; nothing was sent", remedy=remedy or "credd-ctl doctor")
+    return Denied(f"{detail}; nothing was sent", remedy=remedy)
 
 
 class Wire:

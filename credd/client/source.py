@@ -141,22 +141,22 @@ class TokenSource:
         self._lock = threading.Lock()
         self._flight: Flight | None = None
 
-    def token(self, *, min_valid: float | None = None) -> str:
+    def token(self, min_valid: float | None = None) -> str:
         """An access token, remembered until it is due for a refresh.
 
         `min_valid`: valid for so many more seconds, or an error. Raises CreddError's children:
         DaemonUnreachable and UpstreamUnavailable only once the token in hand is no longer good.
         """
         held = self._held
-        if held.received_at <= time.time() < held.refresh_at and min_valid is None:
+        if min_valid is None and held.received_at <= time.time() < held.refresh_at:
             return held.access_token
         return self._current(min_valid).access_token
 
-    def get(self, *, min_valid: float | None = None) -> wire.TokenReply:
+    def get(self, min_valid: float | None = None) -> wire.TokenReply:
         """As `token`, with all that is known about it."""
         return copy.deepcopy(self._current(min_valid).reply)
 
-    def headers(self, url: str, *, min_valid: float | None = None) -> dict[str, str]:
+    def headers(self, url: str, min_valid: float | None = None) -> dict[str, str]:
         """The headers that authorize a request to `url`.
 
         Raises Denied, with the line to add to config.toml, unless `url` is one of the credential's

@@ -35,7 +35,7 @@ class Client(Calls):
         absent: float = ABSENT,
     ) -> None:
         super().__init__(socket, timeout, refused=refused, absent=absent)
-        self._sources: dict[tuple[str, str | None, str | None], TokenSource] = {}
+        self._sources: dict[object, TokenSource] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """Without the tokens: a pickle travels, and secrets don't."""
@@ -60,16 +60,21 @@ class Client(Calls):
         scope: Scope = None,
     ) -> str:
         """An access token, remembered until it is due for a refresh; see TokenSource.token."""
-        return self.source(name, audience=audience, scope=scope).token(min_valid=min_valid)
+        source = self._sources.get(name) if audience is None and scope is None else None
+        if source is None:
+            source = self.source(name, audience=audience, scope=scope)
+        return source.token(min_valid)
 
     def source(
         self, name: str | None = None, *, audience: str | None = None, scope: Scope = None
     ) -> TokenSource:
         """The source of these tokens: the same one each time."""
-        key = (named(name), audience, joined(scope))
+        # The plain name is the key of what is asked for most, so that `get_token` finds it at once.
+        plain, scopes = named(name), joined(scope)
+        key = plain if audience is None and scopes is None else (plain, audience, scopes)
         found = self._sources.get(key)
         if found is None:
-            fresh = TokenSource(key[0], audience=audience, scope=key[2], client=self)
+            fresh = TokenSource(plain, audience=audience, scope=scopes, client=self)
             found = self._sources.setdefault(key, fresh)
         return found
 

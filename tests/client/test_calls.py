@@ -47,6 +47,11 @@ ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
     (lambda c: c.lifetime("lab", 3600), Request("GET", NAME + "/lifetime?for=3600", None), True),
     (lambda c: c.logout("lab"), Request("DELETE", NAME + "/grant", None), False),
     (
+        lambda c: c.logout("lab", keep_going=True),
+        Request("DELETE", NAME + "/grant?keep_going=true", None),
+        False,
+    ),
+    (
         lambda c: c.start_login({"name": "lab", "flow": "device"}),
         Request("POST", "/v1/logins", {"name": "lab", "flow": "device"}),
         True,
@@ -101,6 +106,15 @@ def test_every_route_of_the_wire_has_a_method() -> None:
     promised = {route for route in vars(wire).values() if str(route).startswith("/v1/")}
     filled = {route.replace("{name}", "lab").replace("{id}", "l-1") for route in promised}
     assert filled == {asked.path for _, asked, _ in ROUTES}
+
+
+def test_a_refresh_is_told_how_long_it_may_take(path: str) -> None:
+    """A client with little time hears the daemon's own words before its deadline."""
+    client = Client(path, timeout=10)
+    with standing_in(path, lambda request: json_reply({})) as daemon:
+        client.refresh("lab")
+        client.reject("lab", 1)
+    assert all(8 < float(asked.query["max_wait"]) <= 9 for asked in daemon.requests)
 
 
 # --- answers --------------------------------------------------------------------------------
@@ -255,7 +269,8 @@ def test_a_query_leaves_out_what_is_not_asked() -> None:
 
 def test_scopes_are_one_string() -> None:
     """As RFC 6749 wants them."""
-    assert [joined(None), joined("a b"), joined(["a", "b"])] == [None, "a b", "a b"]
+    assert [joined(None), joined(""), joined([])] == [None, None, None]
+    assert [joined("a b"), joined(["a", "b"])] == ["a b", "a b"]
 
 
 def test_a_clients_patience_is_its_own() -> None:

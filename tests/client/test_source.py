@@ -476,6 +476,31 @@ def test_a_rejected_token_is_not_remembered_again(
     assert len([one for one in daemon.requests if one.method == "GET"]) == 4
 
 
+def test_a_question_asked_before_a_rejection_answers_nobody_after_it(
+    path: str, tokens: TokenSource, issuing: Issuing
+) -> None:
+    """A thread that waits for an older answer doesn't take the rejected token from it."""
+    released = threading.Event()
+
+    def answer(request: Request) -> bytes:
+        content = issuing(request)
+        if len(daemon.requests) == 1:
+            released.wait()
+        return content
+
+    with standing_in(path, answer) as daemon, ThreadPoolExecutor(2) as pool:
+        before = pool.submit(tokens.token)
+        wait_until(lambda: len(daemon.requests) == 1)
+        flight = tokens._flight
+        assert flight is not None
+        tokens.reject(1)
+        issuing.generation = 2
+        after = pool.submit(tokens.token)
+        wait_until(lambda: len(flight.done._cond._waiters) == 1)
+        released.set()
+        assert (before.result(), after.result(), tokens.token()) == ("at-1", "at-2", "at-2")
+
+
 def test_a_rejected_token_does_not_bridge_an_outage(daemon: StandIn, tokens: TokenSource) -> None:
     """What the resource server refused is no token to fall back to."""
     tokens.token()
