@@ -12,12 +12,13 @@ used by the next call instead of asking the person a second time.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from keyring.backend import KeyringBackend
-from keyring.backends import SecretService, Windows, kwallet, libsecret, macOS
+from keyring.backends import SecretService
 from keyring.errors import InitError, KeyringError, KeyringLocked, NoKeyringError
 
 SERVICE = "credd"
@@ -84,15 +85,22 @@ class _PatientSecretService(SecretService.Keyring):
         return collection
 
 
-ALLOWED: tuple[type[KeyringBackend], ...] = (
-    _PatientSecretService,
-    kwallet.DBusKeyring,
-    libsecret.Keyring,
-    macOS.Keyring,
-    Windows.WinVaultKeyring,
-)
-"""Backends that encrypt with a key of the user's session. Of those that work here, the one with
-the highest priority is used; keyring numbers them so that the desktop's own comes first."""
+def allowed_backends() -> tuple[type[KeyringBackend], ...]:
+    """Backends that encrypt with a key of the user's session, whether they work here or not.
+
+    Of those that do, the one with the highest priority is used; keyring numbers them so that the
+    desktop's own comes first.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # loading them loads the system's GLib bindings, or D-Bus's
+        from keyring.backends import Windows, kwallet, libsecret, macOS  # noqa: PLC0415 - as said
+    return (
+        _PatientSecretService,
+        kwallet.DBusKeyring,
+        libsecret.Keyring,
+        macOS.Keyring,
+        Windows.WinVaultKeyring,
+    )
 
 
 def choose_backend(allowed: Iterable[type[KeyringBackend]], *, may_prompt: bool) -> KeyringBackend:
@@ -111,12 +119,13 @@ class SystemKeychain:
 
     def __init__(
         self,
-        allowed: Iterable[type[KeyringBackend]] = ALLOWED,
+        allowed: Iterable[type[KeyringBackend]] | None = None,
         *,
         unattended: float = UNATTENDED,
         attended: float = ATTENDED,
     ) -> None:
-        self._allowed = tuple(allowed)
+        # Loaded now and not when first asked: the daemon loads all it may need before it is ready.
+        self._allowed = allowed_backends() if allowed is None else tuple(allowed)
         self._unattended = unattended
         self._attended = attended
         self._errands: dict[str, Future[str | None]] = {}
