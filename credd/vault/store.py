@@ -167,7 +167,8 @@ class Store:
             connection.execute("REPLACE INTO record VALUES (?, ?, ?)", (name, number, sealed))
             if is_answered:
                 self._journal.clear(name)
-            self._list_names(self._names | {name})
+            if name not in self._names:
+                _write_names(self._tables, self._names | {name})
         self._names.add(name)
 
     def _write_with_reserve(self, write: Callable[[], None]) -> None:
@@ -215,12 +216,9 @@ class Store:
             connection.execute("DELETE FROM record WHERE name = ?", (name,))
             self._journal.clear(name)
             self._aside.clear(name)
-            self._list_names(self._names - {name})
+            if name in self._names:
+                _write_names(self._tables, self._names - {name})
         self._names.discard(name)
-
-    def _list_names(self, names: set[str]) -> None:
-        if names != self._names:
-            _write_names(self._tables, names)
 
     # --- the side slot ------------------------------------------------------------------------
 
