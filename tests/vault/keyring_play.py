@@ -1,7 +1,7 @@
-"""A play with a real Secret Service: run inside `dbus-run-session`, as keyring_play.sh does.
+"""A play with a real Secret Service, run inside `dbus-run-session` by test_keychain.py.
 
-`python -m tests.vault.keyring_play FOLDER STEP`; prints one JSON line. Steps: `create` a vault and
-keep a record, `open` it again, `wait` until the keyring is unlocked.
+`python -m tests.vault.keyring_play FOLDER STEP` prints one JSON line: state, key source, reason,
+payload. Steps: `create` a vault and keep a record, `open` it again.
 """
 
 from __future__ import annotations

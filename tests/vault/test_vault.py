@@ -319,3 +319,58 @@ async def test_only_an_open_vault_can_be_accepted(tmp_path: Path) -> None:
     await vault.open()
     with pytest.raises(LoginRequired):
         await vault.accept()
+
+
+# --- the database -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("locking_mode", "exclusive"),
+        ("synchronous", 2),  # FULL
+        ("fullfsync", 1),
+        ("checkpoint_fullfsync", 1),
+        ("secure_delete", 1),
+        ("trusted_schema", 0),
+        ("user_version", 1),
+        ("application_id", int.from_bytes(b"CRDD", "big")),
+    ],
+)
+async def test_the_database_is_set_up_to_keep_what_it_was_given(
+    tmp_path: Path, pragma: str, value: object
+) -> None:
+    """What is promised of durability and erasure is in force on the connection that writes."""
+    async with Home(tmp_path).opened() as vault:
+        connection = vault._database.connection  # type: ignore[union-attr]
+        found = await vault._write(lambda: connection.execute(f"PRAGMA {pragma}").fetchone())
+        assert found == (value,)
+
+
+async def test_what_was_forgotten_is_in_no_file_any_more(tmp_path: Path) -> None:
+    """Not even sealed: neither in the database nor in its log, and without waiting for a close."""
+    home = Home(tmp_path)
+    async with home.opened() as vault:
+        await vault.keep("home", b"stays", 0)
+        await vault.keep("lab", b"one" * 900, 0)
+        await vault.put_aside("lab", b"late" * 900, "superseded")
+        sealed = await vault._write(sealed_bytes, vault)
+        assert len(sealed) == 2
+        assert any(blob[61:200] in content for blob in sealed for content in contents(home))
+        await vault.forget("lab")
+        for blob in sealed:
+            for start in range(61, len(blob) - 64, 64):
+                assert not any(blob[start : start + 64] in content for content in contents(home))
+        assert await the_one(vault, "home") == Kept("home", 1, b"stays")
+
+
+def sealed_bytes(vault: Vault) -> list[bytes]:
+    """Everything sealed that belongs to `lab`, as it lies in the file."""
+    connection = vault._database.connection  # type: ignore[union-attr]
+    query = "SELECT sealed FROM record WHERE name='lab' UNION SELECT sealed FROM aside"
+    return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def contents(home: Home) -> list[bytes]:
+    return [place.read_bytes() for place in (home.path, home.beside("wal"))]
