@@ -3,8 +3,10 @@
     python bench/credd_token.py [--rounds N] [--script PATH] [--socket PATH --name NAME]
 
 Both commands alternate in one run, so that a noisy machine slows both; the medians are compared.
-Without --socket a stand-in answers, in a process of its own and as the daemon would. credd is
-byte-compiled first, as an installer leaves it. Exit status 1 if a goal is missed.
+Without --script, credd is put into a fresh virtual environment, byte-compiled and with the script
+that pip and uv write: a developer's own environment runs other packages' start-up code in every
+process. Without --socket a stand-in answers, in a process of its own and as the daemon would. Exit
+status 1 if a goal is missed.
 
 The hard thing is the memory: what `wait4` says of a child includes what its parent had when it
 forked, so the kernel's own high-water mark of the child is read while it runs.
@@ -15,12 +17,14 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +34,20 @@ WALL_GOAL = 1.4
 
 MEMORY_GOAL = 1.15
 
-BARE = [sys.executable, "-I", "-S", "-c", "pass"]
 ROOT = Path(__file__).resolve().parent.parent
 
 TOKEN = "t" * 1200
 """As long as a signed token of an OpenID provider is."""
+
+SCRIPT = """\
+#!{python}
+import sys
+from credd.client.token_command import main
+if __name__ == '__main__':
+    sys.argv[0] = sys.argv[0].removesuffix('.exe')
+    sys.exit(main())
+"""
+"""What pip 26 makes of an entry point."""
 
 ANSWER = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -46,17 +59,36 @@ ANSWER = (
 def main() -> int:
     """Measure, print, and say whether the goals are met."""
     options = parsed_options()
-    compileall.compile_dir(ROOT / "credd", quiet=1)
-    with served(options.socket) as path:
-        return compare([options.script, options.name], path, options.rounds)
+    with tempfile.TemporaryDirectory() as folder, served(options.socket) as path:
+        script = options.script or install(Path(folder))
+        return compare([script, options.name], path, options.rounds)
+
+
+def install(folder: Path) -> str:
+    """Put credd into a fresh virtual environment, as an installer would; the script's path."""
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    package = folder / "lib" / version / "site-packages" / "credd"
+    shutil.copytree(ROOT / "credd", package, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(package, quiet=1)
+    script = folder / "bin" / "credd-token"
+    script.write_text(SCRIPT.format(python=python), "utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
+def interpreter_of(script: str) -> str:
+    """The Python that the script's first line names."""
+    first = Path(script).read_text("utf-8").partition("\n")[0]
+    return first[2:].strip()
 
 
 def parsed_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    beside = str(Path(sys.executable).with_name("credd-token"))
     parser.add_argument("--rounds", type=int, default=60, help="of each command (60)")
-    parser.add_argument("--script", default=beside, help="the installed credd-token")
+    parser.add_argument("--script", help="an installed credd-token, instead of a fresh one")
     parser.add_argument("--socket", help="of a running daemon, instead of a stand-in")
     parser.add_argument("--name", default="lab", help="the credential to ask for (lab)")
     return parser.parse_args()
@@ -66,8 +98,9 @@ def compare(command: list[str], path: str, rounds: int) -> int:
     """Print both costs as ratios beside their goals; 0 if both are met."""
     environ = clean_environ(path)
     check_it_works(command, environ)
-    wall = ratio(wall_seconds, command, environ, rounds)
-    memory = ratio(peak_kilobytes, command, environ, max(rounds // 3, 5))
+    bare = [interpreter_of(command[0]), "-I", "-S", "-c", "pass"]
+    wall = medians(wall_seconds, (bare, command), environ, rounds)
+    memory = medians(peak_kilobytes, (bare, command), environ, max(rounds // 3, 5))
     print(f"python {sys.version.split()[0]}, {rounds} rounds, medians, alternating")
     print(row("wall", "ms", [value * 1e3 for value in wall], WALL_GOAL))
     print(row("max RSS", "MB", [value / 1e3 for value in memory], MEMORY_GOAL))
@@ -85,16 +118,15 @@ def row(what: str, unit: str, values: list[float], goal: float) -> str:
     )
 
 
-def ratio(
+def medians(
     measure: Callable[[list[str], dict[str, str]], float],
-    command: list[str],
+    commands: tuple[list[str], list[str]],
     environ: dict[str, str],
     rounds: int,
 ) -> list[float]:
-    """Medians of the bare interpreter and of the command, measured in turn."""
-    measure(BARE, environ), measure(command, environ)  # warms the page cache
-    pairs = [(measure(BARE, environ), measure(command, environ)) for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*pairs, strict=True)]
+    """The median of each command, measured in turn."""
+    rows = [[measure(command, environ) for command in commands] for _ in range(rounds + 1)]
+    return [statistics.median(column) for column in zip(*rows[1:], strict=True)]  # the first warms
 
 
 def clean_environ(path: str) -> dict[str, str]:
