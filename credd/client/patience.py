@@ -158,9 +158,9 @@ class Waiting:
             self._why, self._since = why, now
         left = min(self._since + self._limits[why], self.deadline) - now
         if not may_ask_again:
-            raise self._lost()
+            raise self._lost() from None
         if left <= 0:
-            raise self.unreachable(why)
+            raise self.unreachable(why) from None
         time.sleep(min(jittered(self._pause), left))
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 

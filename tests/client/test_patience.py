@@ -67,6 +67,7 @@ def test_a_killed_daemon_is_waited_for_until_the_deadline(path: str, clock: Skip
     with pytest.raises(DaemonUnreachable, match="nobody listens") as caught:
         ask(path, Patience())
     assert caught.value.remedy == "credd &"
+    assert caught.value.__suppress_context__  # a job's traceback ends with ours, and begins with it
     assert sum(clock.pauses) == pytest.approx(wire.CLIENT_DEADLINE, abs=0.5)
     assert 0.005 <= clock.pauses[0] <= 0.015
     assert 0.25 <= max(clock.pauses) <= 0.75
