@@ -123,7 +123,8 @@ def failed(error: BaseException) -> int:
         say(usage_remedy(error))
         return USAGE
     if isinstance(error, click.Abort | KeyboardInterrupt | EOFError):
-        warn("interrupted")
+        # click ends the line behind a ^C, but not the one of a question.
+        warn("interrupted", newline=error.__cause__ is None and sys.stderr.isatty())
         return INTERRUPTED
     if isinstance(error, PipeClosed | BrokenPipeError):
         return PIPE_CLOSED

@@ -22,7 +22,7 @@ from credd.ctl.planning import Plan
 from credd.ctl.render import Paint, plain, styled
 from credd.ctl.session import Session
 from credd.ctl.terminal import has_browser, is_safe_link, open_browser, paints
-from credd.errors import CreddError, DaemonUnreachable, from_problem
+from credd.errors import BadRequest, CreddError, DaemonUnreachable, from_problem
 
 if TYPE_CHECKING:
     from credd.client.calls import Calls
@@ -86,9 +86,17 @@ class Conversation:
         if event["type"] == "device-code":
             self._show_code(event)
         elif event["type"] == "question":
-            self._client.answer_login(login, event["question"], self._answer_to(event))
+            self._give(login, event["question"], self._answer_to(event))
         elif event["type"] == "note":
             say(harmless(event["text"]))
+
+    def _give(self, login: str, question: str, answer: str) -> None:
+        """Hand over an answer; one that an earlier credd-ctl has given already is not wanted."""
+        try:
+            self._client.answer_login(login, question, answer)
+        except BadRequest as error:
+            if error.reason != "no_such_question":
+                raise
 
     def _failure(self, event: wire.LoginEvent) -> CreddError:
         """What the login failed with; the remedy of a new one repeats what made it new."""
@@ -103,7 +111,7 @@ class Conversation:
             return self._secrets.answer(question, prompt, event.get("secret", True))
         except Unanswered as error:
             option = OPTIONS.get(question)
-            error.remedy = f"{self._plan.command(option)} < FILE" if option else ""
+            error.remedy = self._plan.command(option) if option else ""
             raise
 
     def _show_code(self, event: wire.LoginEvent) -> None:

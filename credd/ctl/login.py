@@ -31,12 +31,13 @@ UNDECIDED = "vault_key_undecided"
 """The problem's reason where a new vault has neither keyring nor systemd credential to rely on."""
 
 CHOICES = """\
-This machine offers no keyring, so credd asks you where the key of its vault shall be.
+A new vault needs a key, and this machine has no keyring to keep it. You choose:
 
-  file        a key file. The daemon restarts by itself. It protects copies of the vault, such as
-              backups, but not against someone who can read your files.
-  passphrase  nothing on disk opens the vault. After each restart of the daemon someone must type
-              the passphrase (credd-ctl unlock).
+  file        A key file. The daemon restarts by itself. Copies of the vault,
+              such as backups, are protected; it is no help against someone
+              who can read your files.
+  passphrase  Nothing on disk opens the vault. After each restart of the daemon
+              someone must type the passphrase: credd-ctl unlock
 """
 
 
@@ -70,9 +71,6 @@ def login(
     session: Session,
     /,
     name: str | None,
-    client_secret_stdin: bool,
-    key_stdin: bool,
-    passphrase_stdin: bool,
     no_browser: bool,
     as_json: bool,
     **given: Unpack[Given],
@@ -83,7 +81,9 @@ def login(
     if the login is cancelled.
     """
     plan = make_plan(session.config(), name, given)
-    secrets = Secrets.read(client_secret_stdin, key_stdin, passphrase_stdin)
+    secrets = Secrets.read(
+        given["client_secret_stdin"], given["key_stdin"], given["passphrase_stdin"]
+    )
     credential = logged_in(session, plan, secrets, may_open_browser=not no_browser)
     keep(session, plan, credential)
     answer(render.login_summary(credential, time.time()), {"credential": credential}, as_json)

@@ -51,9 +51,10 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def warn(text: str) -> None:
-    """A line that something is not as it should be, although the command goes on."""
-    say(f"credd-ctl: {harmless(text)}")
+def warn(text: str, *, newline: bool = False) -> None:
+    """A line that something is not as it should be; on a new line where the cursor is not."""
+    start = "\n" if newline else ""
+    say(f"{start}credd-ctl: {harmless(text)}")
 
 
 def tell(error: CreddError) -> None:

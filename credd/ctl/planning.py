@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import click
 
@@ -53,7 +53,9 @@ class Plan:
 
     def command(self, *more: str) -> str:
         """This login as a command line to paste, with `more` options. It holds no secret."""
-        return shlex.join(["credd-ctl", "login", self.name, *more, *self._words])
+        words = [*more, *(word for word in self._words if word not in more)]
+        line = shlex.join(["credd-ctl", "login", self.name, *words])
+        return f"{line} < FILE" if any(word.endswith("-stdin") for word in words) else line
 
 
 class Given(TypedDict):
@@ -65,6 +67,16 @@ class Given(TypedDict):
     timeout: float
     switch_account: bool
     vault_key: str | None
+    client_secret_stdin: bool
+    key_stdin: bool
+    passphrase_stdin: bool
+
+
+STDIN_OPTIONS: dict[str, Literal["client_secret_stdin", "key_stdin", "passphrase_stdin"]] = {
+    "--client-secret-stdin": "client_secret_stdin",
+    "--key-stdin": "key_stdin",
+    "--passphrase-stdin": "passphrase_stdin",
+}
 
 
 def make_plan(config: ConfigFile, name: str | None, given: Given) -> Plan:
@@ -147,4 +159,6 @@ def words_of(given: Given) -> list[str]:
     words = ["--provider", given["provider"]] if given["provider"] else []
     for pair in given["settings"]:
         words += ["--set", pair]
-    return [*words, "--flow", given["flow"]] if given["flow"] else words
+    if given["flow"]:
+        words += ["--flow", given["flow"]]
+    return words + [option for option, key in STDIN_OPTIONS.items() if given[key]]

@@ -22,7 +22,7 @@ from credd.ctl.output import answer, say, to_json, warn
 from credd.ctl.restarting import restart_command
 from credd.ctl.session import Session
 from credd.ctl.terminal import paints
-from credd.errors import CreddError, DaemonUnreachable, UnknownCredential, to_problem
+from credd.errors import CreddError, DaemonUnreachable, Locked, UnknownCredential, to_problem
 
 if TYPE_CHECKING:
     from credd.client.calls import Calls
@@ -134,13 +134,15 @@ def keep_watching(session: Session, name: str | None, as_json: bool) -> None:
 def looks(client: Calls, name: str | None) -> Iterator[Snapshot]:
     """A snapshot each INTERVAL. The first one must succeed: a wrong name or socket is an error."""
     last = look(client, name)
+    yield Snapshot(time.time(), last, None)
     while True:
-        yield Snapshot(time.time(), last, None)
         time.sleep(INTERVAL)
+        error: CreddError | None = None
         try:
             last = look(client, name)
-        except (DaemonUnreachable, UnknownCredential) as error:
-            yield Snapshot(time.time(), last, error)
+        except (DaemonUnreachable, UnknownCredential, Locked) as absence:
+            error = absence
+        yield Snapshot(time.time(), last, error)
 
 
 def look(client: Calls, name: str | None) -> list[wire.CredentialReply]:

@@ -23,7 +23,7 @@ FORMATS = ("raw", "json", "header")
 @verb(
     "token",
     "credd-ctl token lab",
-    'curl -H "$(credd-ctl token lab --format header)" https://mlflow.example.org/api',
+    "credd-ctl token lab --format header | curl -H @- https://mlflow.example.org/api",
     "credd-ctl token lab --min-valid 10m --json",
 )
 @name_argument()

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from credd.errors import Misconfigured
+from credd.errors import BadRequest, Misconfigured
 from tests.ctl.conftest import Home
 from tests.ctl.events import HANG, NEW, WAIT, done, failed, question
 from tests.ctl.standin import Standin
@@ -101,6 +101,14 @@ def test_at_a_terminal_a_person_answers_unseen(home: Home, daemon: Standin) -> N
     assert "sesam" not in terminal.shown
 
 
+def test_a_question_that_was_answered_before_is_passed_over(home: Home, daemon: Standin) -> None:
+    """A login found again shows its questions again; the daemon may not want the answer twice."""
+    daemon.resumed = True
+    daemon.errors["answer"] = BadRequest("not asked", reason="no_such_question")
+    daemon.login_events = [[question("key"), done()]]
+    assert home.ctl(*NEW, "--key-stdin", stdin="k\n").returncode == 0
+
+
 # --- the vault's key ------------------------------------------------------------------------
 
 UNDECIDED = Misconfigured("no key source", reason="vault_key_undecided")
@@ -114,6 +122,9 @@ def test_without_terminal_an_undecided_key_names_the_option(home: Home, daemon: 
     assert result.stderr.splitlines()[-1].startswith("credd-ctl login lab --vault-key file")
     assert "passphrase" in result.stderr
     assert not home.config.exists()
+    daemon.login_events = [[failed(UNDECIDED)]]
+    again = home.ctl(*NEW, "--key-stdin", stdin="k\n").stderr.splitlines()[-1]
+    assert again.endswith("--key-stdin < FILE")
 
 
 def test_at_a_terminal_a_person_decides_in_plain_words(home: Home, daemon: Standin) -> None:

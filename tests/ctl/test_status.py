@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 
+from credd.client.calls import Calls
 from credd.ctl import render
 from credd.ctl.harmless import width_of
+from credd.ctl.status import looks
+from credd.errors import DaemonUnreachable
 from tests.ctl.conftest import Home
 from tests.ctl.standin import Standin, credential, login_required
 
@@ -125,6 +128,17 @@ def test_watch_json_writes_a_line_a_change(home: Home, daemon: Standin) -> None:
     assert first["schema"] == 1
     assert [one["credentials"][0]["generation"] for one in (first, second)] == [7, 8]
     assert third["error"]["code"] == "daemon_unreachable"
+
+
+def test_a_daemon_that_is_away_stays_away_until_it_answers(daemon: Standin) -> None:
+    """No look between two failures says that all is well, and a return is seen at once."""
+    daemon.credentials = {"lab": credential()}
+    snapshots = looks(Calls(daemon.socket), None)
+    assert next(snapshots).error is None
+    daemon.errors["credentials"] = DaemonUnreachable("away", retry_after=100.0)
+    assert [next(snapshots).error is None for _ in range(2)] == [False, False]
+    daemon.errors.clear()
+    assert next(snapshots).error is None
 
 
 def test_watch_in_a_pipe_writes_tables(home: Home, daemon: Standin) -> None:
