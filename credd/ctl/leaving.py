@@ -22,8 +22,7 @@ keep_going_option = click.option(
 
 def forget(session: Session, name: str, keep_going: bool) -> None:
     """Have the daemon revoke and forget. Raises UpstreamUnavailable where the issuer is away."""
-    options = {"keep_going": "true"} if keep_going else {}
-    session.client().logout(name, **options)
+    session.client().logout(name, keep_going=True if keep_going else None)
 
 
 @verb("logout", "credd-ctl logout lab", "credd-ctl logout lab --keep-going --yes")

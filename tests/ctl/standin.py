@@ -27,6 +27,7 @@ QUERIES = {
     "token": {"min_valid", "audience", "scope", "max_wait", "format"},
     "lifetime": {"for"},
     "forget": {"keep_going"},
+    "refresh": {"max_wait"},
 }
 BODIES: dict[str, set[str]] = {
     "login": set(wire.LoginRequest.__annotations__),

@@ -132,7 +132,7 @@ def test_at_a_terminal_a_person_decides_in_plain_words(home: Home, daemon: Stand
     daemon.key_source = "file"
     daemon.login_events = [[failed(UNDECIDED)], [done()]]
     with home.terminal(*NEW) as terminal:
-        terminal.expect("a key file. The daemon restarts by itself")
+        terminal.expect("A key file. The daemon restarts by itself")
         terminal.expect("Which one")
         terminal.type("file\n")
         assert terminal.end() == 0
