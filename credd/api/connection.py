@@ -1,0 +1,103 @@
+"""One connection: aiohttp's, made discreet and given bounds.
+
+Knows: what aiohttp says by itself, to the other side and to the log, and what it never times out.
+Refuses to know: requests that could be parsed. The hard thing is an answer that nobody takes: a
+transport that is told to close waits for the other side to read, for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from credd.api.problems import response, unexpected
+from credd.errors import BadRequest
+
+TAKEN_WITHIN = 15.0
+"""Seconds in which a caller must have taken an answer. Answers are a few kB and fit the socket's
+buffer, so one who has not done it by then does not read at all."""
+
+LOGGER = logging.getLogger("credd.api.http")
+"""aiohttp's messages about connections go here, through `Discretion`."""
+
+
+class Connection(web.RequestHandler):
+    """The protocol of one connection. `leave` is called when it is lost, once."""
+
+    def __init__(self, manager: web.Server, leave: Callable[[], None], **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._leave = leave
+        self._impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hear of every byte that has to wait, from the first one on."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=0)
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """Something of an answer waits for the other side to read."""
+        super().pause_writing()
+        transport = self.transport
+        if transport is not None:
+            loop = asyncio.get_running_loop()
+            self._impatience = loop.call_later(TAKEN_WITHIN, transport.abort)
+
+    def resume_writing(self) -> None:
+        """All of it was taken."""
+        self._calm_down()
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever counts."""
+        self._calm_down()
+        super().connection_lost(exc)
+        self._leave()
+
+    def _calm_down(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's own answer repeats it
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed, or what broke outside every handler. Closes.
+
+        Nothing is repeated: the line that aiohttp stumbled over may be the rest of a passphrase.
+        """
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        if status >= 500:
+            answer = response(unexpected(exc or RuntimeError()))
+        else:
+            answer = response(BadRequest("that is no proper HTTP/1.1", reason="bad_http"), 400)
+        answer.force_close()
+        return answer
+
+
+class Discretion(logging.Filter):
+    """Keeps requests out of the log.
+
+    aiohttp logs what it could not parse, with the bytes it stumbled over; here the kind of the
+    error is left, and only for those who debug.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record; False where it is dropped."""
+        kind = record.exc_info[0] if record.exc_info else None
+        name = kind.__name__ if kind else "nothing raised"
+        record.msg, record.args = "a connection could not be served: %s", (name,)
+        record.exc_info = record.exc_text = record.stack_info = None
+        return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
+
+LOGGER.addFilter(Discretion())

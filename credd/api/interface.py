@@ -1,0 +1,121 @@
+"""What the front door needs of the rest of the house.
+
+Only shapes stand here: the daemon fills them with the broker, tests with a fake one. Each method
+may raise any CreddError, which travels to the client as it is; anything else is a defect, and the
+client hears no more than its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from credd import wire
+from credd.core.model import AccessToken, Secret, TokenKey
+
+
+class Served(Protocol):
+    """An access token on its way out. `refresh_at`: Unix seconds until which a copy is good."""
+
+    @property
+    def token(self) -> AccessToken: ...
+    @property
+    def stale(self) -> bool: ...
+    @property
+    def refresh_at(self) -> float: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def hosts(self) -> Sequence[str]: ...
+
+
+class Broker(Protocol):
+    """The one who decides. Times are seconds; a caller who leaves ends nobody else's wait."""
+
+    async def token(
+        self, name: str, key: TokenKey, *, min_valid: float | None, max_wait: float
+    ) -> Served:
+        """A token that is good now, for `min_valid` seconds where that is given."""
+        ...
+
+    def describe(self, name: str) -> wire.CredentialReply:
+        """Everything but secrets."""
+        ...
+
+    def describe_all(self) -> list[wire.CredentialReply]:
+        """The same of all."""
+        ...
+
+    async def reject(self, name: str, generation: int, *, max_wait: float) -> wire.RefreshReply:
+        """A resource server refused this generation."""
+        ...
+
+    async def refresh(self, name: str, *, max_wait: float) -> wire.RefreshReply:
+        """Get a new token now."""
+        ...
+
+    def refresh_all(self) -> list[str]:
+        """Wake every waiting retry; the names of the credentials that were woken."""
+        ...
+
+    def lifetime(self, name: str, seconds: float) -> wire.LifetimeReply:
+        """Whether the login lasts for so long."""
+        ...
+
+    async def forget(self, name: str, *, keep_going: bool) -> None:
+        """Revoke and erase; with `keep_going` erase even if the issuer can't be reached."""
+        ...
+
+
+class Logins(Protocol):
+    """Logins as conversations that outlive their caller."""
+
+    async def start(self, request: wire.LoginRequest) -> wire.LoginReply:
+        """Begin one, or find the unfinished one again."""
+        ...
+
+    def events(self, login: str, /) -> AsyncIterator[wire.LoginEvent]:
+        """All events, from the first one on, until it has ended."""
+        ...
+
+    def answer(self, login: str, question: str, answer: Secret, /) -> None:
+        """A person's answer."""
+        ...
+
+    async def cancel(self, login: str, /) -> None:
+        """End it; nothing is kept of it."""
+        ...
+
+
+class House(Protocol):
+    """The daemon as a whole."""
+
+    def version(self) -> wire.VersionReply:
+        """What runs, and what a restart would run."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether tokens are served."""
+        ...
+
+    async def reload(self) -> wire.ReloadReply:
+        """Read the configuration again."""
+        ...
+
+    async def unlock(self, passphrase: Secret, /) -> None:
+        """Open the vault."""
+        ...
+
+    async def accept_vault(self) -> None:
+        """A copied vault may spend its refresh tokens from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Whom the handlers ask."""
+
+    broker: Broker
+    logins: Logins
+    house: House

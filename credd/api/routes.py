@@ -1,0 +1,91 @@
+"""The whole menu: one table, a row for each route.
+
+Knows: what may be asked, in which shape, and who answers. The server, the API's description and the
+tests read this table and nothing else, so that they can't differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from credd import wire
+from credd.api import answers, asking
+from credd.api.answers import Answer
+from credd.api.asking import Asked, Parameter
+from credd.api.interface import Front
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. `request` and `reply` are TypedDicts; a reply of None is an empty 204."""
+
+    path: str
+    method: str
+    handler: Callable[[Front, Asked], Coroutine[Any, Any, Answer]]
+    reply: type | None
+    request: type | None = None
+    query: tuple[Parameter, ...] = ()
+    media: tuple[str, ...] = ("application/json",)
+    status: int = 200
+    bears_secret: bool = False
+
+    @property
+    def summary(self) -> str:
+        """A line for people: the first one of the handler's own description."""
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def finishes(self) -> bool:
+        """Whether it is carried out to the end although the caller has gone."""
+        return self.method != "GET"
+
+
+NUMBER = {"type": "number", "minimum": 0}
+WAIT = Parameter(
+    "max_wait", f"seconds, at most {asking.LONGEST_WAIT:.0f}", asking.parse_wait,
+    {**NUMBER, "maximum": asking.LONGEST_WAIT, "default": wire.MAX_WAIT}, wire.MAX_WAIT,
+)  # fmt: skip
+MIN_VALID = Parameter("min_valid", "a number of seconds", asking.parse_seconds, NUMBER)
+AUDIENCE = Parameter("audience", "visible text", asking.parse_text, {"type": "string"}, "")
+SCOPE = Parameter(
+    "scope", "scopes, separated by single spaces", asking.parse_scopes,
+    {"type": "array", "items": {"type": "string"}}, is_many=True,
+)  # fmt: skip
+FORMAT = Parameter(
+    "format", "json or raw", asking.parse_format,
+    {"type": "string", "enum": ["json", "raw"], "default": "json"}, "json",
+)  # fmt: skip
+FOR = Parameter("for", "a number of seconds", asking.parse_seconds, NUMBER, is_required=True)
+KEEP_GOING = Parameter(
+    "keep_going", "true or false", asking.parse_flag, {"type": "boolean", "default": False}, False
+)
+
+JSON_OR_TEXT = ("application/json", "text/plain")
+ASKED_OF_TOKEN = (MIN_VALID, AUDIENCE, SCOPE, WAIT, FORMAT)
+
+# Sorted by path. What changes something is no GET. One row bears a secret.
+ROUTES: tuple[Route, ...] = (
+    Route(wire.CREDENTIALS, "GET", answers.credentials, wire.CredentialsReply),
+    Route(wire.CREDENTIAL, "GET", answers.credential, wire.CredentialReply),
+    Route(wire.GRANT, "DELETE", answers.logout, None, query=(KEEP_GOING,)),
+    Route(wire.LIFETIME, "GET", answers.lifetime, wire.LifetimeReply, query=(FOR,)),
+    Route(wire.REFRESH, "POST", answers.refresh, wire.RefreshReply, query=(WAIT,)),
+    Route(wire.REJECTIONS, "POST", answers.reject, wire.RefreshReply, wire.RejectionRequest,
+          query=(WAIT,)),
+    Route(wire.TOKEN, "GET", answers.token, wire.TokenReply,
+          query=ASKED_OF_TOKEN, media=JSON_OR_TEXT, bears_secret=True),
+    Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
+    Route(wire.LOGINS, "POST", answers.start_login, wire.LoginReply, wire.LoginRequest, status=201),
+    Route(wire.LOGIN, "DELETE", answers.cancel_login, None),
+    Route(wire.LOGIN_ANSWERS, "POST", answers.answer_login, None, wire.LoginAnswer),
+    Route(wire.LOGIN_EVENTS, "GET", answers.login_events, wire.LoginEvent, media=(answers.NDJSON,)),
+    Route(wire.OPENAPI, "GET", answers.openapi, dict),
+    Route(wire.READY, "GET", answers.ready, answers.ReadyReply),
+    Route(wire.REFRESH_ALL, "POST", answers.refresh_all, wire.RefreshAllReply),
+    Route(wire.RELOAD, "POST", answers.reload, wire.ReloadReply),
+    Route(wire.UNLOCK, "POST", answers.unlock, None, wire.UnlockRequest),
+    Route(wire.VAULT_ACCEPT, "POST", answers.accept_vault, None),
+    Route(wire.VERSION, "GET", answers.version, wire.VersionReply),
+)  # fmt: skip

@@ -1,0 +1,208 @@
+"""A front door with nobody behind it: fakes that answer in the promised shapes, and a client.
+
+`opened()` serves the fakes on a real socket. A fake raises what a test puts into `raises`, and
+notes each call in `calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from credd import wire
+from credd.api.app import build_app, serve
+from credd.api.entrance import Entrance
+from credd.core.instant import Instant
+from credd.core.model import AccessToken, Secret, TokenKey
+
+TOKEN = "at-of-the-front-door"
+
+CREDENTIAL: wire.CredentialReply = {
+    "name": "lab", "provider": "oidc", "state": "fresh", "meaning": "good", "account": "ada",
+    "scope": "openid", "hosts": ["mlflow.example.org"], "generation": 7, "grant": 1,
+    "token_expires_at": 1060.0, "refresh_at": 1030.0, "login_at": 900.0, "login_ends_at": None,
+    "logging_in": False, "remedy": "", "exit_code": 0, "environment": {"MLFLOW": "x"},
+    "trouble": {"kind": "transient", "reason": "dns", "detail": "no name", "since": 1.0,
+                "attempts": 1, "next_try_at": None},
+}  # fmt: skip
+
+
+@dataclass
+class Served:
+    """What a fake broker hands out."""
+
+    token: AccessToken
+    stale: bool = False
+    refresh_at: float = 1030.0
+    account: str = "ada"
+    hosts: tuple[str, ...] = ("mlflow.example.org",)
+
+
+def access_token(key: TokenKey = TokenKey(), lifetime: float | None = 60.0) -> AccessToken:  # noqa: B008
+    return AccessToken(
+        value=Secret(TOKEN), token_type="Bearer", generation=7, key=key, scope="openid",
+        obtained=Instant(1000.0, 5.0, "boot"), lifetime=lifetime, soft_after=30.0,
+    )  # fmt: skip
+
+
+@dataclass
+class Fakes:
+    """Broker, logins and house in one."""
+
+    raises: Exception | None = None
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    lifetime_of_token: float | None = 60.0
+    hold: asyncio.Event | None = None
+    is_open: bool = True
+    told: list[wire.LoginEvent] = field(default_factory=list)
+    break_after: Exception | None = None
+
+    def _note(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.raises is not None:
+            raise self.raises
+
+    async def _waited(self, *call: Any) -> None:
+        self._note(*call)
+        if self.hold is not None:
+            await self.hold.wait()
+            self.calls.append(("held", *call))
+
+    async def token(
+        self, name: str, key: TokenKey, *, min_valid: float | None, max_wait: float
+    ) -> Served:
+        await self._waited("token", name, key, min_valid, max_wait)
+        return Served(access_token(key, self.lifetime_of_token))
+
+    def describe(self, name: str) -> wire.CredentialReply:
+        self._note("describe", name)
+        return CREDENTIAL
+
+    def describe_all(self) -> list[wire.CredentialReply]:
+        self._note("describe_all")
+        return [CREDENTIAL]
+
+    async def reject(self, name: str, generation: int, *, max_wait: float) -> wire.RefreshReply:
+        await self._waited("reject", name, generation, max_wait)
+        return {"name": name, "outcome": "superseded", "generation": generation + 1}
+
+    async def refresh(self, name: str, *, max_wait: float) -> wire.RefreshReply:
+        await self._waited("refresh", name, max_wait)
+        return {"name": name, "outcome": "refreshed", "generation": 8}
+
+    def refresh_all(self) -> list[str]:
+        self._note("refresh_all")
+        return ["lab"]
+
+    def lifetime(self, name: str, seconds: float) -> wire.LifetimeReply:
+        self._note("lifetime", name, seconds)
+        return {
+            "name": name, "verdict": "unknown", "ends_at": None, "needed_until": 1000 + seconds,
+            "remedy": "",
+        }  # fmt: skip
+
+    async def forget(self, name: str, *, keep_going: bool) -> None:
+        await self._waited("forget", name, keep_going)
+
+    async def start(self, request: wire.LoginRequest) -> wire.LoginReply:
+        self._note("start", dict(request))
+        return {"id": "l-1", "name": request["name"], "resumed": False}
+
+    async def events(self, login: str) -> AsyncIterator[wire.LoginEvent]:
+        self._note("events", login)
+        for event in self.told:
+            yield event
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.break_after is not None:
+            raise self.break_after
+        yield {"type": "done", "credential": CREDENTIAL}
+
+    def answer(self, login: str, question: str, answer: Secret) -> None:
+        self._note("answer", login, question, answer)
+
+    async def cancel(self, login: str) -> None:
+        self._note("cancel", login)
+
+    def version(self) -> wire.VersionReply:
+        self._note("version")
+        return {
+            "version": "0.1.0", "installed": "0.1.0", "api": "1", "pid": 1, "started_at": 1.0,
+            "vault": "open", "key_source": "file",
+        }  # fmt: skip
+
+    def is_ready(self) -> bool:
+        return self.is_open
+
+    async def reload(self) -> wire.ReloadReply:
+        self._note("reload")
+        finding: wire.Finding = {"place": "line 1", "message": "unknown key", "remedy": ""}
+        return {"applied": False, "findings": [finding]}
+
+    async def unlock(self, passphrase: Secret) -> None:
+        self._note("unlock", passphrase)
+
+    async def accept_vault(self) -> None:
+        self._note("accept_vault")
+
+
+@dataclass
+class Door:
+    """An open front door: where it is, a client of it, and what stands behind."""
+
+    path: str
+    client: aiohttp.ClientSession
+    entrance: Entrance
+    fakes: Fakes
+
+    async def ask(
+        self, method: str, target: str, body: object = None, data: bytes | None = None
+    ) -> tuple[int, Any]:
+        """Status and JSON (or text) of one answer."""
+        kwargs: dict[str, Any] = {"data": data} if data is not None else {"json": body}
+        async with self.client.request(method, f"http://credd{target}", **kwargs) as answer:
+            is_json = "json" in answer.content_type and "ndjson" not in answer.content_type
+            return answer.status, await (answer.json() if is_json else answer.text())
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection on which a test says what it likes."""
+        return await asyncio.open_unix_connection(self.path)
+
+    async def say(self, raw: bytes) -> bytes:
+        """Everything that comes back for these bytes until the daemon closes."""
+        reader, writer = await self.connect()
+        writer.write(raw)
+        try:
+            return await asyncio.wait_for(reader.read(), 20)
+        except ConnectionError:  # it closed before it had read everything
+            return b""
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, fakes: Fakes | None = None, *, limit: int = 5000, backlog: int = 128, **how: Any
+) -> AsyncIterator[Door]:
+    """Serve fakes at a socket in `folder`."""
+    behind = fakes or Fakes()
+    path = str(folder / "credd.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        listener.bind(path)
+        listener.listen(backlog)
+        app = build_app(behind, behind, behind)
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as client,
+            serve(app, listener, limit=limit, **how) as entrance,
+        ):
+            yield Door(path, client, entrance, behind)
