@@ -323,10 +323,6 @@ def closes_after_reading(connection: socket.socket, server: StrangeServer) -> No
     server.read_request(connection)
 
 
-def resets_at_once(connection: socket.socket, server: StrangeServer) -> None:
-    reset(connection)
-
-
 def resets_after_reading(connection: socket.socket, server: StrangeServer) -> None:
     server.read_request(connection)
     reset(connection)
@@ -341,7 +337,7 @@ def resets_in_the_reply(connection: socket.socket, server: StrangeServer) -> Non
 @pytest.mark.parametrize(
     "behave",
     [
-        closes_at_once, closes_after_reading, resets_at_once, resets_after_reading,
+        closes_at_once, closes_after_reading, resets_after_reading,
         resets_in_the_reply,
         answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"),
         answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
@@ -354,6 +350,21 @@ async def test_t68_a_connection_that_broke_after_it_stood_may_have_carried_the_f
     """However it broke, and however little we wrote: the reply counts as lost."""
     with serving(behave) as server:
         assert await lost(server.url) == "reset"
+
+
+async def test_a_reset_at_once_is_judged_by_whether_the_connection_stood() -> None:
+    """It may arrive before we know that we are connected: then nothing was sent, and we say so."""
+    with serving(lambda connection, _: reset(connection)) as server:
+        with pytest.raises((NeverSent, ReplyLost)) as caught:
+            await post(server.url)
+    assert caught.value.reason == ("connect" if caught.type is NeverSent else "reset")
+
+
+async def test_t68_a_connection_reset_at_once_is_lost_or_was_never_made() -> None:
+    """The reset may overtake the news that the connection stands: then nothing was sent at all."""
+    with serving(resets_at_once) as server, pytest.raises((ReplyLost, NeverSent)) as caught:
+        await post(server.url)
+    assert caught.value.reason == ("reset" if caught.type is ReplyLost else "connect")
 
 
 @pytest.mark.parametrize(
