@@ -35,6 +35,9 @@ such at once, and can still become a problem; a silent one must not look like a 
 DESCRIPTION: web.AppKey[dict[str, Any]] = web.AppKey("description", dict)
 """Where the application keeps its OpenAPI document."""
 
+STREAMS: web.AppKey[set[asyncio.Task[Any] | None]] = web.AppKey("streams", set)
+"""Those who follow a login: they are cut off when the door closes."""
+
 
 class LiveReply(TypedDict):
     """`GET /v1/live`."""
@@ -162,6 +165,8 @@ async def login_events(front: Front, asked: Asked) -> Answer:
     """Follow a login, from its first event to its last."""
     events = aiter(front.logins.events(asked.id))
     first = asyncio.ensure_future(anext(events, None))
+    streams, this = asked.request.app[STREAMS], asyncio.current_task()
+    streams.add(this)
     try:
         await asyncio.wait([first], timeout=FIRST_EVENT_WITHIN)
         if first.done() and first.exception() is not None:
@@ -172,6 +177,7 @@ async def login_events(front: Front, asked: Asked) -> Answer:
             async for event in told:
                 await answer.write(json.dumps(event).encode() + b"\n")
     finally:
+        streams.discard(this)
         first.cancel()
     return answer
 

@@ -147,7 +147,6 @@ class Entrance:
             leave()
             connection.close()
             self._say("a caller was lost at the door: %s", type(error).__name__)
-            return
 
     def _say(self, text: str, *values: object) -> None:
         now = self._loop.time()

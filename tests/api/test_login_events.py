@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from credd import wire
-from credd.api import answers
+from credd.api import answers, app
 from credd.errors import LoginRequired, UnknownCredential
 from tests.api.front import Fakes, opened
 
@@ -99,3 +99,17 @@ async def test_a_watcher_who_leaves_ends_only_the_watching(tmp_path: Path) -> No
         async with asyncio.timeout(10):
             while door.entrance.inside() or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+async def test_a_closing_door_cuts_watchers_off(tmp_path: Path) -> None:
+    """Nobody waits for a person at the end, and the stream breaks instead of looking complete."""
+    hold = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with opened(tmp_path, Fakes(told=[CODE], hold=hold)) as door:
+        reader, writer = await door.connect()
+        writer.write(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"device-code")
+        begun = loop.time()
+    assert loop.time() - begun < app.LEAVE_WITHIN
+    assert b"0\r\n\r\n" not in await reader.read()
+    writer.close()
