@@ -39,7 +39,7 @@ class OidcProvider:
         self._us = Registration(
             issuer=settings["issuer"],
             client_id=settings["client_id"],
-            method=settings.get("token_endpoint_auth_method", "none"),
+            method=settings.get("token_endpoint_auth_method", ""),
             scopes=None if scopes is None else tuple(scopes),
             audience=settings.get("audience", ""),
             audience_parameter=settings.get("audience_parameter", "resource"),

@@ -41,11 +41,12 @@ NO_REFRESH_TOKEN = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Registration:
-    """How we are known to an issuer, from the settings. `scopes` is None where nobody chose."""
+    """How we are known to an issuer, from the settings. `scopes` is None, and `method` "", where
+    nobody chose."""
 
     issuer: str
     client_id: str
-    method: str = "none"
+    method: str = ""
     scopes: tuple[str, ...] | None = None
     audience: str = ""
     audience_parameter: str = "resource"
@@ -69,6 +70,8 @@ async def log_in_by_client_credentials(talk: Conversation, us: Registration) -> 
     """RFC 6749 4.4: the client secret is asked once, sealed, and renews ever after."""
     if us.method == "none":
         raise Failed(Failure(Kind.MISCONFIGURED, "no_client_secret"))
+    # What every issuer has to accept from a client with a secret (RFC 6749, 2.3.1).
+    us = dataclasses.replace(us, method=us.method or "client_secret_basic")
     found = await discover(talk, us.issuer)
     client = await _introduced(talk, us)
     form = us.narrowed(oauth.client_credentials_form(), us.own_scope())
@@ -100,7 +103,7 @@ async def log_in_by_device(talk: Conversation, us: Registration) -> Authorizatio
 
 
 async def _introduced(talk: Conversation, us: Registration) -> oauth.Client:
-    if us.method == "none":
+    if us.method in ("", "none"):
         return oauth.Client(us.client_id)
     secret = await oauth.ask_client_secret(talk, us.client_id)
     return oauth.Client(us.client_id, us.method, secret)

@@ -109,10 +109,19 @@ async def test_a_refresh_token_among_client_credentials_is_left_alone() -> None:
 
 async def test_a_public_client_has_no_credentials_to_log_in_with() -> None:
     """It hears so before anybody is asked."""
-    here = Here()
+    here = Here({"token_endpoint_auth_method": "none"})
     with pytest.raises(Failed, match="no_client_secret"):
         await here.login("client-credentials")
     assert here.talk.requests == []
+
+
+async def test_client_credentials_prove_themselves_as_every_issuer_accepts() -> None:
+    """Without a word in the configuration it is client_secret_basic (RFC 6749, 2.3.1)."""
+    here = Here({"client_id": BASIC_CLIENT.client_id})
+    here.talk.answers["client-secret"] = BASIC_CLIENT.secret
+    won = await here.login("client-credentials")
+    assert won.renewal.access_token is not None
+    here.assert_clean()
 
 
 @pytest.mark.parametrize("secret", ["", "\n", "a\nb", "a\x00b", "é", "s" * 4097])
