@@ -286,7 +286,7 @@ async def test_cached_tokens_are_served_while_the_issuer_is_away(lab: Lab) -> No
         assert (await lab.home.token(NAME)).body["access_token"] == served.body["access_token"]
         assert lab.is_active(served.body["access_token"])
         await lab.state_is("expired")
-        finished = await lab.home.run("credd-ctl", "token", NAME)
+        finished = await lab.home.run("credd-token", NAME, "--timeout", "8")
         assert (finished.exit_code, finished.stdout) == (7, "")
     answer = await lab.home.token(NAME)
     assert answer.status == 200
