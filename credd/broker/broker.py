@@ -22,6 +22,7 @@ from credd.core import schedule, trouble
 from credd.core.instant import Instant, elapsed
 from credd.core.model import PRIMARY, AccessToken, TokenKey
 from credd.core.serving import Wish, decide
+from credd.errors import CreddError
 
 SHORTEST_LOOK = 0.05
 """Seconds between two looks of one waiting caller, at least: a due time that has just come to pass
@@ -87,14 +88,15 @@ class Broker:
         token = holding.token_for(key)
         self._refuse_impossible(holding, key, wish, now)
         verdict = decide(token, wish, now)
-        can_come = self._can_come(holding, now)
+        can_come = self._can_come(holding, verdict.wait, now)
         if token is not None and (verdict.serve or (verdict.good and not can_come)):
             if verdict.refresh:
                 self._refresh_if_due(holding, key, now)
             return reporting.served(holding, token, now), 0.0
+        if can_come:  # also for who does not wait: nobody else may ask for this key
+            self._hurry(holding, key, now)
         if verdict.wait <= 0 or not can_come:
             raise self._refusal(holding)
-        self._hurry(holding, key, now)
         return None, max(SHORTEST_LOOK, min(verdict.wait, _next_try(holding, now)))
 
     def _refuse_impossible(self, holding: Holding, key: TokenKey, wish: Wish, now: Instant) -> None:
@@ -107,11 +109,15 @@ class Broker:
             raise reporting.callers_own(refused)
         reporting.check_wish(holding, key, wish)
 
-    def _can_come(self, holding: Holding, now: Instant) -> bool:
-        """Whether a token that is good enough may come without a person."""
-        state = holding.state(now, unlocked=self._shelf.unlocked)
-        final = holding.trouble is not None and holding.trouble.final
-        return state.refreshes and not final and holding.may_spend()
+    def _can_come(self, holding: Holding, wait: float, now: Instant) -> bool:
+        """Whether a token that is good enough may come without a person, within `wait` seconds.
+        Nobody waits for a try that is known to come later."""
+        state, found = holding.state(now, unlocked=self._shelf.unlocked), holding.trouble
+        if not state.refreshes or not holding.may_spend() or (found is not None and found.final):
+            return False
+        if found is None or holding.flight is not None or found.may_be_kicked():
+            return True
+        return found.due_in(now) <= wait
 
     def _hurry(self, holding: Holding, key: TokenKey, now: Instant) -> None:
         """Someone waits: shorten a back-off, once in a while, and start if the time has come."""
@@ -124,7 +130,11 @@ class Broker:
         if holding.trouble is None or holding.trouble.due_in(now) <= 0:
             self._flights.fly(holding, key)
 
-    def _refusal(self, holding: Holding) -> Exception:
+    def _refusal(self, holding: Holding) -> CreddError:
+        if not self._shelf.unlocked:
+            problem = self._shelf.why_locked()
+            if problem is not None:
+                return problem
         return reporting.refusal(holding, self._around.now(), unlocked=self._shelf.unlocked)
 
     # --- being told to refresh ---------------------------------------------------------------
@@ -141,28 +151,42 @@ class Broker:
         now = self._around.now()
         token = _of_generation(holding, generation)
         if token is None:
-            return reporting.refresh_reply(holding, "superseded")
+            return reporting.refresh_reply(holding, PRIMARY, "superseded")
         if not holding.may_spend():
-            holding.suspect = holding.grant is not None and not holding.grant.renewable
-            holding.announce()
-            return reporting.refresh_reply(holding, "not-renewable")
+            await self._suspect(holding)
+            return reporting.refresh_reply(holding, token.key, "not-renewable")
         if elapsed(token.obtained, now) < schedule.rejection_age(token.lifetime):
-            return reporting.refresh_reply(holding, "too-soon")
-        pause = schedule.rejection_pause(holding.rejections, now)
-        if pause > 0 and holding.flight is None:  # else others reported the same a moment ago
-            raise reporting.rejected_too_often(holding, pause)
-        if holding.flight is None:
-            holding.rejections = [*holding.rejections, now][-schedule.REJECTIONS_AN_HOUR :]
+            return reporting.refresh_reply(holding, token.key, "too-soon")
+        if holding.flight is None or holding.flying != token.key:
+            self._count_rejection(holding, now)  # else others reported the same a moment ago
         return await self._force(holding, token.key, max_wait)
+
+    async def _suspect(self, holding: Holding) -> None:
+        """A key that nothing can renew was rejected: that is shown, and it is still served."""
+        if holding.suspect or holding.grant is None or holding.grant.renewable:
+            return
+        holding.suspect = True
+        holding.announce()
+        await self._flights.save(holding)
+
+    def _count_rejection(self, holding: Holding, now: Instant) -> None:
+        """Raise where a rejection may not cause a refresh now: too many did, or refreshing fails
+        anyhow, and then the back-off decides and not the reporter."""
+        if holding.trouble is not None:
+            raise self._refusal(holding)
+        pause = schedule.rejection_pause(holding.rejections, now)
+        if pause > 0:
+            raise reporting.rejected_too_often(holding, pause)
+        holding.rejections = [*holding.rejections, now][-schedule.REJECTIONS_AN_HOUR :]
 
     async def refresh(self, name: str, *, max_wait: float = wire.MAX_WAIT) -> wire.RefreshReply:
         """Get a new token now, though not within the floor after the last one."""
         holding = self._held(name)
         if holding.grant is not None and not holding.grant.renewable:
-            return reporting.refresh_reply(holding, "not-renewable")
+            return reporting.refresh_reply(holding, PRIMARY, "not-renewable")
         now = self._around.now()
-        if holding.trouble is None and schedule.is_within_floor(holding.primary, now):
-            return reporting.refresh_reply(holding, "too-soon")
+        if schedule.is_within_floor(holding.primary, now):
+            return reporting.refresh_reply(holding, PRIMARY, "too-soon")
         pause = trouble.forced_pause(holding.trouble, now)
         if pause > 0:
             raise reporting.tried_just_now(holding, pause)
@@ -177,25 +201,48 @@ class Broker:
 
     async def _force(self, holding: Holding, key: TokenKey, max_wait: float) -> wire.RefreshReply:
         """Start a refresh whatever the schedule says, and wait for its end."""
-        start, before = self._around.now(), holding.generation
-        self._flights.fly(holding, key)
-        while holding.flight is not None:
-            left = max_wait - elapsed(start, self._around.now())
-            if left <= 0:
+        start, before = self._around.now(), holding.tokens.get(key)
+        while holding.flight is not None and holding.flying != key:
+            if not await self._wait_for_landing(holding, start, max_wait):
                 break
-            await _wait(holding, left)
-        if holding.generation == before:
+        self._flights.fly(holding, key)
+        mine = holding.flight
+        while mine is not None and holding.flight is mine:
+            if not await self._wait_for_landing(holding, start, max_wait):
+                break
+        if holding.tokens.get(key) is before:
             raise reporting.refresh_failed(holding, self._around.now(), self._shelf.unlocked)
-        return reporting.refresh_reply(holding, "refreshed")
+        return reporting.refresh_reply(holding, key, "refreshed")
+
+    async def _wait_for_landing(self, holding: Holding, start: Instant, max_wait: float) -> bool:
+        """Wait for a change. False where `max_wait` seconds since `start` are over."""
+        left = max_wait - elapsed(start, self._around.now())
+        if left > 0:
+            await _wait(holding, left)
+        return left > 0
 
     def refresh_all(self) -> list[str]:
-        """Wake every waiting retry; the names of those that were woken."""
+        """Refresh everything that has not been refreshed only just now, and wake every waiting
+        retry; the names of those for which that did something."""
+        return [holding.name for holding in self._shelf.all() if self._refresh_soon(holding)]
+
+    def _refresh_soon(self, holding: Holding) -> bool:
+        if holding.trouble is not None:
+            return self.kick(holding)
+        is_new = schedule.is_within_floor(holding.primary, self._around.now())
+        if is_new or not self._shelf.unlocked:
+            return False
+        self._flights.fly(holding, PRIMARY)
+        return holding.flight is not None
+
+    def kick_all(self) -> list[str]:
+        """Wake every waiting retry: the network changed. What goes well is left alone."""
         return [holding.name for holding in self._shelf.all() if self.kick(holding)]
 
     def kick(self, holding: Holding) -> bool:
         """Something suggests that a try may succeed now. True where it shortened a wait."""
         before = holding.trouble
-        if before is None or holding.flight is not None:
+        if before is None or holding.flight is not None or not holding.may_spend():
             return False
         holding.trouble = trouble.kicked(before, self._around.now(), self._around.dice())
         if holding.trouble is before:
@@ -206,7 +253,7 @@ class Broker:
     def wake(self) -> None:
         """The machine slept, or the network came back: look at everything, though not at once."""
         self._shelf.stagger(self._shelf.all())
-        self.refresh_all()
+        self.kick_all()
         self._shelf.stir()
 
     # --- letting go --------------------------------------------------------------------------

@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
-from credd.broker.flights import new_token
 from credd.broker.holding import Holding
+from credd.broker.renewing import new_token
+from credd.broker.saving import Saving
 from credd.broker.shelf import Shelf
 from credd.broker.surroundings import Surroundings
 from credd.core.conversation import Authorization, NeverSent, ReplyLost
 from credd.core.failures import Failed, detail_of
-from credd.core.keeping import Keeper, KeptOutside, NotKept
+from credd.core.keeping import Keeper, NotKept
 from credd.core.model import PRIMARY, AccessToken, Credential, Grant
-from credd.core.record import Record, pack
+from credd.core.record import Record
 from credd.errors import Denied, Misconfigured, UpstreamUnavailable
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ class Grants:
     def __init__(self, shelf: Shelf, keeper: Keeper, around: Surroundings) -> None:
         self._shelf = shelf
         self._keeper = keeper
+        self._saving = Saving(keeper)
         self._around = around
 
     def expect(self, name: str, login: str) -> None:
@@ -60,28 +64,32 @@ class Grants:
             if not switch_account:
                 _check_account(holding, won)
             record = self._record_of(holding, credential, won)
-            number, unsaved = await self._keep(holding, record)
+            saved = await self._keep(holding, record)
             self._shelf.assign(holding, credential)
-            holding.remember(record, number)
-            holding.unsaved, holding.restored, holding.hold_until = unsaved, False, None
-            holding.refusals, holding.rejections = {}, []
+            holding.remember(record, holding.number)
+            holding.unsaved, holding.restored, holding.hold_until = not saved, False, None
+            holding.refusals, holding.rejections, holding.doubted = {}, [], None
+            if saved:
+                await self._drop_aside(holding)
         holding.announce()
         self._shelf.stir()
 
-    async def _keep(self, holding: Holding, record: Record) -> tuple[int, bool]:
-        """The record's new number, and whether it still waits to be saved in the vault."""
+    async def _keep(self, holding: Holding, record: Record) -> bool:
+        """Whether the record is in the vault (else it lies safely outside, and waits)."""
         try:
-            number = await self._keeper.keep(holding.name, pack(record), holding.number)
-            await self._keeper.drop_aside(holding.name)
-        except KeptOutside:
-            return holding.number, True
+            return await self._saving.insist(holding, record)
         except NotKept as error:
             raise Misconfigured(
                 f"the login succeeded but could not be saved: {detail_of(error.reason)}",
                 reason=error.reason,
                 remedy=f"credd-ctl login {holding.name}",
             ) from None
-        return number, False
+
+    async def _drop_aside(self, holding: Holding) -> None:
+        try:
+            await self._keeper.drop_aside(holding.name)
+        except NotKept as error:  # the login stands all the same
+            log.error("the side slot of %s could not be cleared (%s)", holding.name, error)
 
     def _record_of(self, holding: Holding, credential: Credential, won: Authorization) -> Record:
         token = self._first_token(holding, credential, won)
@@ -114,7 +122,9 @@ class Grants:
         unless `keep_going`. A flight under way is awaited: its answer may hold the only living
         token.
         """
-        holding = self._shelf.find(name)
+        await see_through(self._forget(self._shelf.find(name), keep_going=keep_going))
+
+    async def _forget(self, holding: Holding, *, keep_going: bool) -> None:
         holding.leaving = True
         try:
             await self._let_go(holding, keep_going=keep_going)
@@ -127,23 +137,38 @@ class Grants:
         while holding.flight is not None:
             await asyncio.shield(holding.change())
         async with holding.writing:
-            await self._revoke(holding, keep_going=keep_going)
-            await self._keeper.forget(holding.name)
-            holding.forget()
-
-    async def _revoke(self, holding: Holding, *, keep_going: bool) -> None:
-        if holding.grant is None or holding.provider is None:
-            return
-        try:
-            talk = self._around.talk()
-            await holding.provider.revoke(talk, holding.grant, holding.primary)
-        except (NeverSent, ReplyLost, Failed) as error:
-            if not keep_going:
+            told = holding.grant is None or await self._revoke(holding, holding.grant)
+            if not told and not keep_going:
                 raise UpstreamUnavailable(
                     "the issuer could not be told, so the login is kept",
                     remedy=f"credd-ctl logout {holding.name} --keep-going",
-                ) from None
-            log.warning("%s is forgotten, though its issuer was not told: %s", holding.name, error)
+                )
+            await self._erase(holding)
+            holding.forget()
+
+    async def _erase(self, holding: Holding) -> None:
+        try:
+            await self._keeper.forget(holding.name)
+        except NotKept as error:
+            raise Misconfigured(
+                f"the login could not be erased here: {detail_of(error.reason)}",
+                reason=error.reason,
+                remedy=f"credd-ctl logout {holding.name} --keep-going",
+            ) from None
+
+    async def _revoke(self, holding: Holding, grant: Grant) -> bool:
+        """Whether the issuer knows now. It is told by a provider of the settings under which the
+        grant was obtained: an old secret is never offered to a new address."""
+        provider = self._shelf.provider_of_grant(holding)
+        if provider is None:
+            log.error("the provider of %s is not installed any more", holding.name)
+            return False
+        try:
+            await provider.revoke(self._around.talk(), grant, holding.primary)
+        except (NeverSent, ReplyLost, Failed) as error:
+            log.warning("the issuer of %s was not told of its end: %s", holding.name, error)
+            return False
+        return True
 
     def accept(self) -> None:
         """The copied vault is to be used from here on."""
@@ -178,3 +203,16 @@ def _check_account(holding: Holding, won: Authorization) -> None:
         reason="other_account",
         remedy=f"credd-ctl login {holding.name} --switch-account",
     )
+
+
+async def see_through(step: Coroutine[Any, Any, None]) -> None:
+    """Finish a step even if its caller is cancelled meanwhile, as often as they may be: a grant
+    whose record is being written or erased is there or not, never half."""
+    task = asyncio.ensure_future(step)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    task.result()

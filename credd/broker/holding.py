@@ -42,6 +42,7 @@ class Holding:
         self.trouble: Trouble | None = None
         self.refusals: dict[TokenKey, tuple[Failure, Instant]] = {}
         self.rejections: list[Instant] = []
+        self.doubted: TokenKey | None = None  # narrowed key whose refusal is not confirmed yet
         self.unsaved = False
         self.restored = False
         self.ending = False
@@ -50,6 +51,7 @@ class Holding:
         self.login: str = ""  # id of the login under way
         self.hold_until: tuple[Instant, float] | None = None  # a stagger: since, seconds
         self.flight: asyncio.Task[None] | None = None
+        self.flying: TokenKey | None = None  # what the flight under way is for
         self.writing = asyncio.Lock()
         self._changed: asyncio.Future[None] | None = None
 
@@ -85,7 +87,7 @@ class Holding:
             grant=self.grant,
             token=self.primary,
             trouble=self._estrangement(now) if self.is_estranged() else self.trouble,
-            restored=self.restored,
+            restored=self.restored and self.spends(),
             unsaved=self.unsaved,
             suspect=self.suspect,
             ending=self.ending,
@@ -105,7 +107,11 @@ class Holding:
             return False
         if self.is_estranged() or self.credential is None or self.leaving:
             return False
-        return not (self.restored and self.provider.spends(self.grant))
+        return not (self.restored and self.spends())
+
+    def spends(self) -> bool:
+        """Whether a refresh posts something that the issuer may burn; who can't tell says yes."""
+        return self.provider is None or self.grant is None or self.provider.spends(self.grant)
 
     # --- the record ------------------------------------------------------------------------------
 
@@ -144,6 +150,8 @@ class Holding:
         self.tokens = {}
         self.trouble = None
         self.refusals = {}
+        self.rejections = []
+        self.doubted = None
         self.number = 0
         self.unsaved = self.ending = self.suspect = self.restored = False
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from credd import wire
 from credd.broker.broker import Broker
-from credd.broker.grants import Grants
+from credd.broker.grants import Grants, see_through
+from credd.broker.renewing import defect_of
 from credd.broker.surroundings import Surroundings
 from credd.core.conversation import (
     Authorization,
@@ -31,6 +32,7 @@ from credd.core.conversation import (
 )
 from credd.core.failures import Failed, Kind, detail_of, judge_exception
 from credd.core.instant import Instant
+from credd.core.keeping import NotKept
 from credd.core.model import Credential, Secret
 from credd.errors import (
     BadRequest,
@@ -127,12 +129,10 @@ class Logins:
         """
         plan = self._plan(request)
         name = plan.credential.name
-        for login in self._logins.values():
-            if login.plan.credential.name == name and not login.is_over():
-                if _is_same(login.plan, plan):
-                    return {"id": login.id, "name": name, "resumed": True}
-                await self.cancel(login.id)
-                break
+        while (unfinished := self._unfinished(name)) is not None:
+            if _is_same(unfinished.plan, plan):
+                return {"id": unfinished.id, "name": name, "resumed": True}
+            await self.cancel(unfinished.id)  # and look again: others may have come meanwhile
         login = Login(self._around.new_id(), plan)
         self._logins[login.id] = login
         self._drop_oldest()
@@ -155,17 +155,21 @@ class Logins:
     def answer(self, id: str, question: str, answer: Secret) -> None:  # noqa: A002 - the API's word
         """Answer a question that the login has asked. Raises BadRequest where it asked none
         such."""
-        waiting = self._find(id).questions.pop(question, None)
-        if waiting is None or waiting.done():
+        login = self._find(id)
+        waiting = login.questions.pop(question, None)
+        if waiting is None or waiting.done() or login.is_over():
             raise BadRequest("this login has not asked that question", reason="no_such_question")
         waiting.set_result(answer)
 
     async def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
-        """End a login; whatever it obtained by then is not kept."""
+        """End a login. What it obtained by then is not kept, unless it is being written already:
+        then it is kept whole."""
         login = self._find(id)
         if login.task is not None and not login.task.done():
             login.task.cancel()
             await asyncio.wait([login.task])
+        if not login.is_over():  # cancelled before its first step: nothing of it has ever run
+            self._end(login, _cancelled())
 
     async def close(self) -> None:
         """End all logins: the daemon stops."""
@@ -177,6 +181,10 @@ class Logins:
         if login is None:
             raise UnknownCredential("there is no such login", remedy="credd-ctl status")
         return login
+
+    def _unfinished(self, name: str) -> Login | None:
+        mine = (one for one in self._logins.values() if one.plan.credential.name == name)
+        return next((login for login in mine if not login.is_over()), None)
 
     def _drop_oldest(self) -> None:
         over = [login.id for login in self._logins.values() if login.is_over()]
@@ -190,9 +198,13 @@ class Logins:
             async with asyncio.timeout(login.plan.timeout):
                 await self._win(login)
         except asyncio.CancelledError:
-            problem = Denied("the login was cancelled", reason="cancelled")
+            problem = _cancelled()
         except Exception as error:  # noqa: BLE001 - whatever broke, the watcher must hear the end
             problem = _explain(name, error)
+        self._end(login, problem)
+
+    def _end(self, login: Login, problem: CreddError | None) -> None:
+        name = login.plan.credential.name
         self._grants.expect_no_more(name)
         if problem is None:
             login.tell({"type": "done", "credential": self._broker.describe(name)})
@@ -204,8 +216,8 @@ class Logins:
         talk = LoginTalk(login, self._around.talk())
         await self._open_vault(plan.vault_key, talk.ask)
         won = await plan.provider.login(talk, plan.flow)
-        _check_usable(won)
-        await _see_through(
+        _check_usable(won, plan.credential, self._around.now())
+        await see_through(
             self._grants.adopt(plan.credential, won, switch_account=plan.switch_account)
         )
 
@@ -259,22 +271,18 @@ def _is_same(one: Plan, other: Plan) -> bool:
     return alike and one.flow == other.flow and one.switch_account == other.switch_account
 
 
-async def _see_through(step: Coroutine[Any, Any, None]) -> None:
-    """Finish a step even if the login is cancelled or times out meanwhile: a grant whose record is
-    being written is either adopted or not, never half."""
-    task = asyncio.ensure_future(step)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
+def _cancelled() -> CreddError:
+    return Denied("the login was cancelled", reason="cancelled")
 
 
-def _check_usable(won: Authorization) -> None:
+def _check_usable(won: Authorization, credential: Credential, now: Instant) -> None:
     """Raise where the login brought no access token that can be served."""
-    if won.renewal.access_token is None or won.renewal.defect:
+    defect = defect_of(won.renewal, credential.access_lifetime, now)
+    if defect:
         raise Misconfigured(
-            f"the login brought no usable token: {detail_of(won.renewal.defect)}",
-            reason=won.renewal.defect or "bad_access_token",
+            f"the login brought no usable token: {detail_of(defect)}",
+            reason=defect,
+            remedy=f"credd-ctl status {credential.name}",
         )
 
 
@@ -285,6 +293,9 @@ def _explain(name: str, error: Exception) -> CreddError:
         return error
     if isinstance(error, TimeoutError):
         return LoginRequired("nobody finished the login in time", reason="time_out", remedy=again)
+    if isinstance(error, NotKept):
+        said = detail_of(error.reason)
+        return Misconfigured(said, reason=error.reason, remedy=again)
     if not isinstance(error, (NeverSent, ReplyLost, Failed)):
         log.error("a login of %s broke: %s", name, type(error).__name__)
         return CreddError(f"the login of {name} broke inside credd", remedy=again)

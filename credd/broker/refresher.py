@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from credd.broker.broker import Broker
 from credd.broker.flights import Flights
@@ -25,6 +26,9 @@ OVERSLEPT = 60.0
 
 SHORTEST_SLEEP = 0.02
 """Seconds; several due moments close together are one look."""
+
+
+Start = Callable[[Holding], None]
 
 
 class Refresher:
@@ -54,11 +58,11 @@ class Refresher:
         self._shelf.stirred.clear()
         sleep = schedule.LONGEST_SLEEP
         for holding in self._shelf.all():
-            due = self._due_in(holding, now)
-            if due > 0:
-                sleep = min(sleep, due)
-            else:
-                self._start(holding)
+            for due, start in self._wants(holding, now):
+                if due > 0:
+                    sleep = min(sleep, due)
+                else:
+                    start(holding)
         return max(SHORTEST_SLEEP, sleep)
 
     async def _sleep(self, seconds: float) -> None:
@@ -66,34 +70,40 @@ class Refresher:
             async with asyncio.timeout(seconds):
                 await self._shelf.stirred.wait()
 
-    def _start(self, holding: Holding) -> None:
+    def _wants(self, holding: Holding, now: Instant) -> list[tuple[float, Start]]:
+        """What this holding wants, each with the seconds until then."""
+        held_back, wants = _held_back(holding, now), list[tuple[float, Start]]()
         if holding.unsaved:
-            task = asyncio.create_task(self._save(holding))
-            self._saving.add(task)
-            task.add_done_callback(self._saving.discard)
-        else:
-            self._flights.fly(holding, PRIMARY)
+            wants.append((held_back, self._save))
+        if self._may_refresh(holding, now):
+            wants.append((max(held_back, _refresh_in(holding, now)), self._refresh))
+        return wants
 
-    async def _save(self, holding: Holding) -> None:
+    def _may_refresh(self, holding: Holding, now: Instant) -> bool:
+        if holding.flight is not None or not holding.may_spend():
+            return False
+        if holding.unsaved and holding.spends():
+            return False  # one more secret that the vault can't take would be no better
+        return holding.state(now, unlocked=self._shelf.unlocked).refreshes
+
+    def _refresh(self, holding: Holding) -> None:
+        self._flights.fly(holding, PRIMARY)
+
+    def _save(self, holding: Holding) -> None:
         holding.hold_until = (self._around.now(), schedule.LOCAL_EVERY)
-        await self._flights.save_again(holding)
+        task = asyncio.create_task(self._save_and_look(holding))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    async def _save_and_look(self, holding: Holding) -> None:
+        await self._flights.save(holding)
         self._shelf.stir()
 
-    def _due_in(self, holding: Holding, now: Instant) -> float:
-        """Seconds until this holding wants something; a long time where it wants nothing."""
-        held_back = _held_back(holding, now)
-        if holding.unsaved:
-            return held_back
-        state = holding.state(now, unlocked=self._shelf.unlocked)
-        if holding.flight is not None or not state.refreshes or not holding.may_spend():
-            return schedule.LONGEST_SLEEP
-        if holding.trouble is not None:
-            return max(held_back, holding.trouble.due_in(now))
-        return max(held_back, _soft_in(holding, now))
 
-
-def _soft_in(holding: Holding, now: Instant) -> float:
-    """Seconds until the primary token should be renewed."""
+def _refresh_in(holding: Holding, now: Instant) -> float:
+    """Seconds until the primary token should be renewed, or the next try is due."""
+    if holding.trouble is not None:
+        return holding.trouble.due_in(now)
     token = holding.primary
     if token is None or schedule.phase(token, now) is not Phase.FRESH:
         return 0.0

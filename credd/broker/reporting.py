@@ -33,11 +33,13 @@ from credd.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An access token on its way out. `refresh_at`: Unix seconds until which a copy may be
-    reused."""
+    """An access token on its way out. `expires_at`: Unix seconds, None where nothing says;
+    `refresh_at`: Unix seconds until which a copy may be reused. Both by the wall clock as it stands
+    now, which may have been set back since the token was obtained."""
 
     token: AccessToken
     stale: bool
+    expires_at: float | None
     refresh_at: float
     account: str
     hosts: tuple[str, ...]
@@ -48,7 +50,8 @@ def served(holding: Holding, token: AccessToken, now: Instant) -> Served:
     stale = schedule.phase(token, now) is not schedule.Phase.FRESH
     account = holding.grant.account if holding.grant else ""
     hosts = holding.credential.hosts if holding.credential else ()
-    return Served(token, stale, schedule.refresh_at(token, now), account, hosts)
+    ends, again = schedule.expires_at(token, now), schedule.refresh_at(token, now)
+    return Served(token, stale, ends, again, account, hosts)
 
 
 # --- refusals --------------------------------------------------------------------------------
@@ -64,7 +67,7 @@ def refusal(holding: Holding, now: Instant, *, unlocked: bool) -> CreddError:
     state = holding.state(now, unlocked=unlocked)
     trouble = holding.facts(now, unlocked=unlocked).trouble
     if state.exit_code == 0:
-        return _not_in_time(holding)
+        return _not_in_time(holding, state, trouble, now)
     kind = _ERRORS.get(state.exit_code, UpstreamUnavailable)
     after = trouble.due_in(now) if trouble is not None and kind.retryable else None
     return kind(
@@ -141,25 +144,36 @@ def tried_just_now(holding: Holding, pause: float) -> UpstreamUnavailable:
 
 def refresh_failed(holding: Holding, now: Instant, unlocked: bool) -> CreddError:
     """A forced refresh brought no new token: the state's error, or a plain "not now"."""
-    error = refusal(holding, now, unlocked=unlocked)
-    return error if holding.flight is None else _not_in_time(holding)
+    if holding.flight is None:
+        return refusal(holding, now, unlocked=unlocked)
+    return _not_in_time(holding, holding.state(now, unlocked=unlocked), None, now)
 
 
-def _not_in_time(holding: Holding) -> UpstreamUnavailable:
+def _not_in_time(
+    holding: Holding, state: State, trouble: Trouble | None, now: Instant
+) -> UpstreamUnavailable:
+    """The token at hand is good, though not as good as was asked for."""
+    said = f"the issuer of {holding.name} has not given a newer token in time"
+    if not state.refreshes:
+        said = f"there is no newer token: {explain(holding.name, state, None)}"
+    elif trouble is not None:
+        said += f"; {detail_of(trouble.reason)}"
     return UpstreamUnavailable(
-        f"the issuer of {holding.name} has not given a newer token in time",
-        remedy=f"credd-ctl status {holding.name}",
-        reason="time_out",
-        retry_after=1.0,
+        said,
+        remedy=remedy_of(state, holding.name) or f"credd-ctl status {holding.name}",
+        reason=trouble.reason if trouble else "time_out" if state.refreshes else state.name,
+        retry_after=max(1.0, trouble.due_in(now)) if trouble else 1.0,
     )
 
 
 # --- descriptions ----------------------------------------------------------------------------
 
 
-def refresh_reply(holding: Holding, outcome: str) -> wire.RefreshReply:
-    """What a rejection or a wanted refresh led to."""
-    return {"name": holding.name, "outcome": outcome, "generation": holding.generation}
+def refresh_reply(holding: Holding, key: TokenKey, outcome: str) -> wire.RefreshReply:
+    """What a rejection or a wanted refresh of `key` led to."""
+    token = holding.tokens.get(key)
+    current = token.generation if token else holding.generation
+    return {"name": holding.name, "outcome": outcome, "generation": current}
 
 
 def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.CredentialReply:
@@ -177,10 +191,10 @@ def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.Credenti
         "hosts": list(credential.hosts) if credential else [],
         "generation": token.generation if token else 0,
         "grant": grant.number if grant else 0,
-        "token_expires_at": schedule.expires_at(token) if token else None,
-        "refresh_at": _refresh_at(holding, token),
+        "token_expires_at": schedule.expires_at(token, now) if token else None,
+        "refresh_at": _refresh_at(holding, now) if state.refreshes else None,
         "login_at": grant.obtained.wall if grant else None,
-        "login_ends_at": login_ends_at(holding),
+        "login_ends_at": login_ends_at(holding, now),
         "logging_in": bool(holding.login),
         "trouble": _trouble(facts.trouble, now),
         "remedy": remedy_of(state, holding.name),
@@ -189,12 +203,16 @@ def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.Credenti
     }
 
 
-def _refresh_at(holding: Holding, token: AccessToken | None) -> float | None:
-    if token is None or token.soft_after is None or holding.ending:
+def _refresh_at(holding: Holding, now: Instant) -> float | None:
+    """Unix seconds of the next refresh or try; None where there will be none by itself."""
+    if not holding.may_spend():
         return None
     if holding.trouble is not None:
-        return holding.trouble.last.wall + holding.trouble.delay
-    return token.obtained.wall + token.soft_after
+        return now.wall + holding.trouble.due_in(now)
+    token = holding.primary
+    if token is None or token.soft_after is None:
+        return now.wall
+    return schedule.wall_after(token, token.soft_after, now)
 
 
 def _trouble(trouble: Trouble | None, now: Instant) -> wire.Trouble | None:
@@ -212,7 +230,7 @@ def _trouble(trouble: Trouble | None, now: Instant) -> wire.Trouble | None:
     }
 
 
-def login_ends_at(holding: Holding) -> float | None:
+def login_ends_at(holding: Holding, now: Instant) -> float | None:
     """Unix seconds at which the login itself ends, where anybody says; None where nobody does.
 
     A refresh token's own life counts only where refreshing no longer moves it: with every rotation
@@ -222,7 +240,7 @@ def login_ends_at(holding: Holding) -> float | None:
     if grant is None:
         return None
     if not grant.renewable or holding.ending:
-        return schedule.expires_at(holding.primary) if holding.primary else None
+        return schedule.expires_at(holding.primary, now) if holding.primary else None
     said = grant.login_lifetime or (credential.login_lifetime if credential else None)
     return grant.obtained.wall + said if said else None
 
@@ -232,21 +250,36 @@ def lifetime(
 ) -> wire.LifetimeReply:
     """Whether this login lasts for `seconds` from now: `lasts`, `ends`, or `unknown`."""
     state = holding.state(now, unlocked=unlocked)
-    ends, needed = login_ends_at(holding), now.wall + seconds
+    ends, needed = login_ends_at(holding, now), now.wall + seconds
     verdict = "unknown"
     if state.exit_code == LoginRequired.exit_code:
         verdict, ends = "ends", now.wall
-    elif ends is not None:
-        verdict = "lasts" if ends >= needed else "ends"
-    elif _token_alone_lasts(holding, now, seconds):
+    elif ends is not None and ends < needed:
+        verdict = "ends"
+    elif state.exit_code in _NOT_BY_WAITING:
+        pass  # the login may last, and yet no job would get a token
+    elif ends is not None or _token_alone_lasts(holding, now, seconds):
         verdict = "lasts"
     return {
         "name": holding.name,
         "verdict": verdict,
         "ends_at": ends,
         "needed_until": needed,
-        "remedy": "" if verdict == "lasts" else f"credd-ctl login {holding.name}",
+        "remedy": _remedy_for(holding, state, verdict),
     }
+
+
+_NOT_BY_WAITING = frozenset(
+    {Locked.exit_code, UnknownCredential.exit_code, Misconfigured.exit_code}
+)
+
+
+def _remedy_for(holding: Holding, state: State, verdict: str) -> str:
+    if verdict == "lasts":
+        return ""
+    if state.exit_code in _NOT_BY_WAITING:
+        return remedy_of(state, holding.name)
+    return f"credd-ctl login {holding.name}"
 
 
 def _token_alone_lasts(holding: Holding, now: Instant, seconds: float) -> bool:

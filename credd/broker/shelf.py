@@ -8,19 +8,22 @@ what now names somebody else keeps its old secret sealed until a new login repla
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from credd.broker import reporting
 from credd.broker.holding import Holding
 from credd.broker.surroundings import Surroundings
-from credd.core import schedule
+from credd.core import schedule, trouble
+from credd.core.conversation import Provider
 from credd.core.failures import Kind
-from credd.core.keeping import Keeper, Kept
+from credd.core.keeping import Keeper, Kept, NotKept
 from credd.core.model import Credential
 from credd.core.provider_table import Catalog
 from credd.core.record import Record, unpack
 from credd.core.trouble import Trouble
+from credd.errors import CreddError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ class Shelf:
         self._catalog = catalog
         self._holdings: dict[str, Holding] = {}
         self.unlocked = False
+        self.loaded = False
+        self.why_locked: Callable[[], CreddError | None] = lambda: None
         self.stirred = asyncio.Event()
 
     def all(self) -> list[Holding]:
@@ -81,14 +86,25 @@ class Shelf:
         if before is None or before.identity() != credential.identity():
             holding.provider = self._catalog[credential.provider].build(credential.settings)
         holding.credential = credential
-        if holding.trouble is not None and holding.trouble.kind is Kind.MISCONFIGURED:
-            holding.trouble = None  # somebody has just changed something: look again now
+        holding.trouble = trouble.reconsidered(holding.trouble)
         holding.announce()
 
     def _orphan(self, holding: Holding) -> None:
         holding.credential = None
         holding.announce()
         self.clear(holding)
+
+    def provider_of_grant(self, holding: Holding) -> Provider | None:
+        """A provider of the settings under which the grant was obtained, be they configured still
+        or not. None where its plug-in is gone, or takes these settings no more."""
+        if holding.credential is not None and not holding.is_estranged():
+            return holding.provider
+        row = self._catalog.get(holding.provider_name)
+        try:
+            return row.build(holding.settings) if row is not None else None
+        except Exception as error:  # noqa: BLE001 - a plug-in of today, settings of yesterday
+            log.error("the provider of %s broke: %s", holding.name, type(error).__name__)
+            return None
 
     # --- the vault ---------------------------------------------------------------------------
 
@@ -99,7 +115,7 @@ class Shelf:
         """
         for kept in await self._keeper.load():
             await self._load_one(kept, restored=restored)
-        self.unlocked = True
+        self.unlocked = self.loaded = True
         self.stagger([holding for holding in self.all() if holding.grant is not None])
         for holding in self.all():
             holding.announce()
@@ -115,9 +131,6 @@ class Shelf:
             return
         holding.remember(record, kept.number)
         holding.restored = restored
-        if holding.provider is None and record.provider in self._catalog:
-            # Not configured any more: its login can still be ended at the issuer.
-            holding.provider = self._catalog[record.provider].build(record.settings)
         await self._take_up_attempt(holding, kept)
 
     async def _take_up_attempt(self, holding: Holding, kept: Kept) -> None:
@@ -126,7 +139,8 @@ class Shelf:
         if attempt is None or grant is None or grant.refresh_token is None:
             return
         if grant.refresh_token.digest() != attempt.digest:
-            await self._keeper.settle(kept.name)
+            with contextlib.suppress(NotKept):  # a full disk; the entry harms nobody
+                await self._keeper.settle(kept.name)
             return
         if holding.trouble is not None and holding.trouble.final:
             return

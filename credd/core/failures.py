@@ -64,6 +64,12 @@ BY_CODE: dict[str, Kind] = {
     "invalid_target": Kind.CALLER,
 }
 
+ABOUT_WHAT_WAS_ASKED = frozenset(
+    {"interaction_required", "consent_required", "account_selection_required"}
+)
+"""Refusals that concern the scope or audience where the caller named one: nobody has consented to
+*that* resource. Taken for the whole grant's, one caller's wish would end everybody's login."""
+
 NOT_NOW = frozenset({407, 408, 425, 429})
 """Statuses that say, definitely, "not processed, come again" (RFC 9110, RFC 8470, RFC 6585)."""
 
@@ -103,6 +109,29 @@ DETAIL: dict[str, str] = {
     "record_damaged": "the sealed record was damaged; it is kept aside",
     "other_identity": "the configuration now names another issuer, client or account",
     "too_many_requests": "the issuer asks for a pause (429)",
+    "temporarily_unavailable": "the issuer is not available for now (temporarily_unavailable)",
+    "server_error": "the issuer met an error of its own (server_error)",
+    "unknown_error_code": "the issuer refused with an error that no standard names",
+    "scope_refused": "the issuer refuses this scope or audience, though it accepts the login",
+    "interaction_required": "the issuer wants to see a person (interaction_required)",
+    "login_required": "the issuer wants a person to log in (login_required)",
+    "consent_required": "the issuer wants a person's consent (consent_required)",
+    "bad_discovery": "the issuer's discovery document makes no sense",
+    "bad_device_reply": "the issuer's answer to the device login makes no sense",
+    "bad_id_token": "the issuer's id token is not for this login",
+    "bad_client_secret": "that is no client secret that a request could carry",
+    "no_client_secret": "this way to log in needs a client secret",
+    "no_refresh_token": "this login has no refresh token, so nothing can renew it",
+    "static_key": "a static key can't be renewed, only replaced",
+    "bad_key": "that is no key that a request could carry",
+    "key_expired": "this key has expired already",
+    "unsupported_token_type": "the issuer can't revoke tokens of this kind",
+    "refused_url": "the issuer's address is not one that credd talks to",
+    "refused_header": "the request could not be written safely",
+    "encoded": "the issuer's answer was compressed, though that was not asked for",
+    "malformed": "the issuer's answer was no HTTP",
+    "closed": "credd is stopping",
+    "internal": "the refresh broke inside credd; the log names the error",
 }
 
 
@@ -135,11 +164,24 @@ def _judge_code(code: str, reply: Reply, caller_named: bool) -> Failure:
     kind = BY_CODE.get(code)
     if reply.status == 429:
         return Failure(Kind.TRANSIENT, "too_many_requests", retry_after_of(reply))
-    if kind is None:  # an unknown code is never echoed: it is an issuer's free text
-        return Failure(Kind.MISCONFIGURED, "unknown_error_code")
+    if kind is None:
+        return _judge_unknown_code(reply)
     if kind is Kind.CALLER and not caller_named:
         kind = Kind.MISCONFIGURED
+    if caller_named and code in ABOUT_WHAT_WAS_ASKED:
+        kind = Kind.CALLER
     return Failure(kind, code, retry_after_of(reply))
+
+
+def _judge_unknown_code(reply: Reply) -> Failure:
+    """An `error` that no standard names is never echoed: it is an issuer's free text.
+
+    Only a 4xx makes it an answer. Gateways and frameworks put an `error` into their 502s and 500s
+    too ("Internal Server Error"), and those say nothing about the refresh token.
+    """
+    if 400 <= reply.status < 500 and reply.status not in NOT_NOW | {404}:
+        return Failure(Kind.MISCONFIGURED, "unknown_error_code")
+    return _judge_status(reply)
 
 
 def _judge_status(reply: Reply) -> Failure:
@@ -180,5 +222,5 @@ def retry_after_of(reply: Reply) -> float | None:
 def _http_date(text: str) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
+    except (ValueError, TypeError, OverflowError, IndexError, OSError):
         return None

@@ -28,7 +28,10 @@ class Instant:
     def from_json(cls, value: list[object]) -> Instant:
         """The moment that `to_json` wrote down. Raises ValueError on anything else."""
         wall, boottime, boot_id = (str(part) for part in value)
-        return cls(float(wall), float(boottime), boot_id)
+        clocks = float(wall), float(boottime)
+        if not all(map(math.isfinite, clocks)):
+            raise ValueError("no clock shows that")
+        return cls(*clocks, boot_id)
 
 
 def elapsed(since: Instant, now: Instant) -> float:

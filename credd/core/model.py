@@ -40,7 +40,11 @@ class Secret:
 
     def digest(self) -> bytes:
         """SHA-256 of the text (32 bytes): names a refresh token without showing it."""
-        return hashlib.sha256(self._text.encode()).digest()
+        return hashlib.sha256(self._bytes()).digest()
+
+    def _bytes(self) -> bytes:
+        # A lone surrogate (JSON can carry one) must not raise: that error quotes the whole text.
+        return self._text.encode("utf-8", "surrogatepass")
 
     def __bool__(self) -> bool:
         return bool(self._text)
@@ -48,7 +52,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
+        return hmac.compare_digest(self._bytes(), other._bytes())
 
     def __hash__(self) -> int:
         return hash(self.digest())

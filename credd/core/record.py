@@ -71,7 +71,7 @@ def unpack(payload: bytes) -> Record:
     """The record that `pack` wrote. Raises ValueError on anything else, without quoting it."""
     try:
         return _unpack(json.loads(payload))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("not a record that this credd can read") from None
 
 

@@ -96,9 +96,20 @@ def remaining(token: AccessToken, now: Instant) -> float:
     return math.inf if token.lifetime is None else token.lifetime - elapsed(token.obtained, now)
 
 
-def expires_at(token: AccessToken) -> float | None:
+def wall_after(token: AccessToken, seconds: float, now: Instant) -> float:
+    """What the wall clock shows `seconds` after `token` was obtained, as far as `now` can tell.
+
+    The recorded moment, unless the wall clock has been set back since: read off that clock, a token
+    would then live on for as long as the step was. Now, where no clock can tell.
+    """
+    age = elapsed(token.obtained, now)
+    set_back = age - (now.wall - token.obtained.wall)
+    return token.obtained.wall - set_back + seconds if math.isfinite(age) else now.wall
+
+
+def expires_at(token: AccessToken, now: Instant) -> float | None:
     """Unix seconds at which `token` expires; None for a static key."""
-    return None if token.lifetime is None else token.obtained.wall + token.lifetime
+    return None if token.lifetime is None else wall_after(token, token.lifetime, now)
 
 
 def refresh_at(token: AccessToken, now: Instant) -> float:
@@ -106,12 +117,14 @@ def refresh_at(token: AccessToken, now: Instant) -> float:
 
     A token past its soft moment is asked for again after a short while: a fresh one is on its way.
     """
-    if token.lifetime is None or token.soft_after is None:
+    if token.lifetime is None:
         return now.wall + STATIC_RECHECK
-    soft = token.obtained.wall + token.soft_after
+    last = wall_after(token, token.lifetime - reserve(token.lifetime), now)
+    if token.soft_after is None:
+        return min(now.wall + STATIC_RECHECK, last)
+    soft = wall_after(token, token.soft_after, now)
     # At most 20 questions in a whole lifetime, from a job that asks before every request.
     again = now.wall + min(5.0, token.lifetime / 20)
-    last = token.obtained.wall + token.lifetime - reserve(token.lifetime)
     return soft if soft > now.wall else min(again, last)
 
 
@@ -134,12 +147,13 @@ def retry_delay(
     """Seconds to wait after the failure number `tries` (0 is the first), with half jitter.
 
     `left` is the time to the token's end, negative after it. A Retry-After wins and is only ever
-    jittered upward.
+    jittered upward; yet it makes nobody faster than the pace that is kept in a short outage. (A
+    proxy that says "Retry-After: 0" for four hours would be asked once a second for four hours.)
     """
+    pause = min(_cap(lifetime, left), 2.0 ** (min(tries, 30) + 1)) * (0.5 + 0.5 * dice)
     if retry_after is not None:
-        return max(retry_after * (1 + 0.1 * dice), min(1.0, lifetime / 20))
-    pause = min(_cap(lifetime, left), 2.0 ** (min(tries, 30) + 1))
-    return max(pause * (0.5 + 0.5 * dice), min(1.0, lifetime / 20))
+        pause = max(retry_after * (1 + 0.1 * dice), min(pause, shortest_cap(lifetime)))
+    return max(pause, min(1.0, lifetime / 20))
 
 
 def _cap(lifetime: float, left: float) -> float:

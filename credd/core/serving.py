@@ -69,6 +69,6 @@ def is_ending(
     """
     if previous is None or latest.lifetime is None or not first_lifetime:
         return False
-    before, after = schedule.expires_at(previous), schedule.expires_at(latest)
-    moved = (after or 0.0) - (before or 0.0)
+    moved = latest.obtained.wall + latest.lifetime
+    moved -= previous.obtained.wall + (previous.lifetime or 0.0)
     return moved < first_lifetime / 4 and latest.lifetime < 0.75 * first_lifetime

@@ -51,7 +51,7 @@ STATES: dict[str, State] = {
         State("locked", "the vault's key is not at hand", 6, "credd-ctl unlock", False, False,
               "when unlocked"),
         State("logging-in", "a login is under way", 4, LOGIN, False, False, "none"),
-        State("login-required", "the issuer ended this login; a person must log in again", 4, LOGIN,
+        State("login-required", "this login has ended; a person must log in again", 4, LOGIN,
               True, True, "a probe every 15 min, then every 6 h"),
         State("misconfigured", "the issuer refuses what the configuration asks for", 9,
               "credd-ctl status {name}", True, True, "every 15 min and at reload"),
@@ -84,7 +84,7 @@ class Facts:
 
 def state_of(facts: Facts, now: Instant) -> State:
     """The one state that these facts add up to at `now`."""
-    return STATES[_standing(facts) or _troubled(facts) or _held(facts, now)]
+    return STATES[_standing(facts) or _troubled(facts, now) or _held(facts, now)]
 
 
 def _standing(facts: Facts) -> str:
@@ -100,7 +100,7 @@ def _standing(facts: Facts) -> str:
     return ""
 
 
-def _troubled(facts: Facts) -> str:
+def _troubled(facts: Facts, now: Instant) -> str:
     trouble = facts.trouble
     if trouble is not None and trouble.final:
         return "login-required"
@@ -108,22 +108,24 @@ def _troubled(facts: Facts) -> str:
         return "misconfigured"
     if trouble is not None and trouble.kind is Kind.AMBIGUOUS:
         return "ambiguous"
-    if facts.unsaved or (trouble is not None and trouble.kind is Kind.LOCAL):
-        return "degraded"
-    return ""
+    local = facts.unsaved or (trouble is not None and trouble.kind is Kind.LOCAL)
+    # Degraded means that all goes well but for the disk. Without a good token nothing goes well.
+    return "degraded" if local and _how_good(facts, now) is not Phase.DEAD else ""
 
 
 def _held(facts: Facts, now: Instant) -> str:
+    how_good, renewable = _how_good(facts, now), facts.grant is not None and facts.grant.renewable
+    if how_good is Phase.DEAD:
+        return "expired" if renewable and not facts.ending else "login-required"
     if facts.suspect:
         return "suspect"
-    if facts.token is None:
-        return "expired"
-    how_good = schedule.phase(facts.token, now)
-    if how_good is Phase.DEAD:
-        return "login-required" if facts.ending else "expired"
-    if facts.ending:
+    if facts.ending or (how_good is Phase.HARD and not renewable):
         return "ending"
     return "fresh" if how_good is Phase.FRESH and facts.trouble is None else "stale"
+
+
+def _how_good(facts: Facts, now: Instant) -> Phase:
+    return Phase.DEAD if facts.token is None else schedule.phase(facts.token, now)
 
 
 def remedy_of(state: State, name: str) -> str:

@@ -28,7 +28,9 @@ class Trouble:
     `tries` counts them; `first` and `last` are the moments of the first and the latest; `delay` is
     the pause (seconds) drawn after the latest; `reply_lost_at` (Unix seconds) is set once an
     attempt may have been spent without an answer; `final` marks a refusal that was confirmed;
-    `probes` counts the tries since then.
+    `probes` counts the tries since then. `refusals` counts the refusals among the tries, whatever
+    came between them; `alike` those with this `reason` in a row; `asked` says that the issuer
+    asked for the pause, so that nothing but time shortens it.
     """
 
     kind: Kind
@@ -40,11 +42,24 @@ class Trouble:
     reply_lost_at: float | None = None
     final: bool = False
     probes: int = 0
+    refusals: int = 0
+    alike: int = 0
+    asked: bool = False
     kicked: Instant | None = None
 
     def due_in(self, now: Instant) -> float:
         """Seconds until the next try may start; 0 when it may start now."""
         return until(self.last, self.delay, now)
+
+    def is_doubt(self) -> bool:
+        """Whether it is open if the grant still lives: it was refused, or a reply was lost."""
+        return self.kind is Kind.REFUSED or self.refusals > 0 or self.reply_lost_at is not None
+
+    def may_be_kicked(self) -> bool:
+        """Whether somebody's hurry may shorten the wait: only where waiting is about the network. A
+        refused grant is not helped by asking more often, nor is an issuer that asked for a pause.
+        """
+        return self.kind in (Kind.TRANSIENT, Kind.AMBIGUOUS) and not self.asked
 
     def to_json(self) -> dict[str, Any]:
         """For the sealed record."""
@@ -58,6 +73,9 @@ class Trouble:
             "reply_lost_at": self.reply_lost_at,
             "final": self.final,
             "probes": self.probes,
+            "refusals": self.refusals,
+            "alike": self.alike,
+            "asked": self.asked,
         }
 
     @classmethod
@@ -84,7 +102,10 @@ class Circumstances:
 def after(previous: Trouble | None, failure: Failure, around: Circumstances) -> Trouble:
     """The trouble after one more failure."""
     base = previous or Trouble(failure.kind, failure.reason, around.now, around.now, 0.0, tries=0)
-    latest = dataclasses.replace(base, last=around.now, tries=base.tries + 1)
+    alike = base.alike + 1 if failure.reason == base.reason else 1
+    latest = dataclasses.replace(
+        base, last=around.now, tries=base.tries + 1, alike=alike, asked=False
+    )
     if base.final and failure.kind is not Kind.MISCONFIGURED:
         return _probed(latest)  # the terminal cause stays in sight, whatever a probe met
     step = _STEPS.get(failure.kind, _misconfigured)
@@ -98,14 +119,14 @@ def _probed(trouble: Trouble) -> Trouble:
 
 
 def _transient(trouble: Trouble, failure: Failure, around: Circumstances) -> Trouble:
-    missing = failure.reason == trouble.reason == "not_found"
-    if missing and trouble.tries >= MISSING_ENDPOINTS:
+    if failure.reason == "not_found" and trouble.alike >= MISSING_ENDPOINTS:
         return _misconfigured(trouble, failure, around)
     pause = schedule.retry_delay(
         trouble.tries - 1, around.lifetime, around.left, around.dice, failure.retry_after
     )
     kind = Kind.AMBIGUOUS if trouble.reply_lost_at is not None else failure.kind
-    return dataclasses.replace(trouble, kind=kind, reason=failure.reason, delay=pause)
+    asked = failure.retry_after is not None
+    return dataclasses.replace(trouble, kind=kind, reason=failure.reason, delay=pause, asked=asked)
 
 
 def _ambiguous(trouble: Trouble, failure: Failure, around: Circumstances) -> Trouble:
@@ -114,12 +135,18 @@ def _ambiguous(trouble: Trouble, failure: Failure, around: Circumstances) -> Tro
 
 
 def _refused(trouble: Trouble, failure: Failure, around: Circumstances) -> Trouble:
-    confirmed = trouble.kind is Kind.REFUSED and trouble.tries > 1
-    final = confirmed or trouble.reply_lost_at is not None
+    # Confirmed by any second refusal since the last success: a 429 between the two hides nothing.
+    refusals = trouble.refusals + 1
+    final = refusals > 1 or trouble.reply_lost_at is not None
     low, high = schedule.CONFIRM_AFTER
     delay = schedule.PROBE_EVERY if final else low + (high - low) * around.dice
     return dataclasses.replace(
-        trouble, kind=Kind.REFUSED, reason=failure.reason, final=final, delay=delay
+        trouble,
+        kind=Kind.REFUSED,
+        reason=failure.reason,
+        final=final,
+        delay=delay,
+        refusals=refusals,
     )
 
 
@@ -157,16 +184,27 @@ def answered(trouble: Trouble | None) -> Trouble | None:
     """
     if trouble is None:
         return None
-    return dataclasses.replace(trouble, kind=Kind.TRANSIENT, reply_lost_at=None, final=False)
+    return dataclasses.replace(
+        trouble, kind=Kind.TRANSIENT, reply_lost_at=None, final=False, probes=0, refusals=0
+    )
+
+
+def reconsidered(trouble: Trouble | None) -> Trouble | None:
+    """The trouble after somebody changed the configuration: a misconfiguration is tried anew, at
+    once; a reply that was lost before stays lost."""
+    if trouble is None or trouble.kind is not Kind.MISCONFIGURED:
+        return trouble
+    if trouble.reply_lost_at is None:
+        return None
+    return dataclasses.replace(trouble, kind=Kind.AMBIGUOUS, delay=0.0)
 
 
 def kicked(trouble: Trouble, now: Instant, dice: float) -> Trouble:
     """The trouble after something suggests that a try might succeed now.
 
-    Shortens the wait, at most once per `schedule.KICK_EVERY`, and only where waiting is about the
-    network: a refused grant is not helped by asking more often.
+    Shortens the wait, at most once per `schedule.KICK_EVERY`, and only where it may be shortened.
     """
-    if trouble.kind not in (Kind.TRANSIENT, Kind.AMBIGUOUS):
+    if not trouble.may_be_kicked():
         return trouble
     if trouble.kicked is not None and until(trouble.kicked, schedule.KICK_EVERY, now) > 0:
         return trouble
