@@ -118,6 +118,21 @@ async def test_a_caller_who_leaves_waits_no_longer(tmp_path: Path) -> None:
     assert [call[0] for call in fakes.calls] == ["token"]
 
 
+async def test_a_closing_door_waits_for_what_was_begun(tmp_path: Path) -> None:
+    """A logout whose caller has gone is finished before the daemon goes."""
+    fakes = Fakes(hold=asyncio.Event())
+    assert fakes.hold is not None
+    async with opened(tmp_path, fakes) as door:
+        _, writer = await door.connect()
+        writer.write(b"DELETE /v1/credentials/lab/grant HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(fakes, "forget")
+        writer.close()
+        while door.entrance.inside():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        asyncio.get_running_loop().call_later(0.2, fakes.hold.set)
+    assert fakes.calls[-1] == ("held", "forget", "lab", False)
+
+
 async def test_the_listener_stays_its_owners(tmp_path: Path) -> None:
     """The socket's file is there when the door has closed: a client waits for the next daemon."""
     async with opened(tmp_path) as door:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from credd import wire
+from credd.api.connection import LOGGER
 from credd.api.problems import Problem, places
 from credd.api.schema import Schemas
 from credd.errors import BY_CODE, CreddError, LoginRequired, UpstreamUnavailable, from_problem
@@ -118,6 +119,16 @@ async def test_t36_what_is_no_http_is_answered_without_repeating_it(
     assert b"CANARY" not in answer
     assert "CANARY" not in caplog.text
     assert b"Traceback" not in answer
+
+
+def test_what_aiohttp_logs_by_itself_holds_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    """The kind of an error is left of it."""
+    try:
+        raise ValueError("rt-CANARY-log")
+    except ValueError:
+        LOGGER.exception("Unhandled %s", "rt-CANARY-argument")
+    assert [record.getMessage() for record in caplog.records] == ["a connection broke: ValueError"]
+    assert "CANARY" not in caplog.text
 
 
 def test_places_name_code_and_no_value() -> None:

@@ -227,6 +227,15 @@ async def test_a_route_without_a_body_takes_an_empty_one(tmp_path: Path) -> None
     assert door.fakes.calls == [("refresh_all",)] * 2
 
 
+async def test_t34_text_that_has_no_utf8_is_refused(tmp_path: Path) -> None:
+    """A lone surrogate can be neither hashed nor sent; it is stopped here."""
+    async with opened(tmp_path) as door:
+        for data in (b'{"passphrase": "\\ud800"}', b'{"\\udfff": 1}'):
+            status, problem = await door.ask("POST", wire.UNLOCK, data=data)
+            assert (status, problem["reason"]) == (400, "bad_json")
+    assert door.fakes.calls == []
+
+
 async def test_secrets_are_wrapped_as_they_come_in(tmp_path: Path) -> None:
     """An answer and a passphrase are Secrets from the door on."""
     async with opened(tmp_path) as door:
