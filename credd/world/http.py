@@ -18,7 +18,6 @@ import ssl
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
 
 import aiohttp
 
@@ -26,7 +25,7 @@ from credd import __version__
 from credd.core.conversation import Form, NeverSent, Reply, ReplyLost
 from credd.core.instant import Instant
 from credd.world.clock import Clock
-from credd.world.leaving import Headers, checked_headers, checked_url, reveal, tls_context
+from credd.world.leaving import Headers, checked_headers, checked_url, encoded_form, tls_context
 from credd.world.names import LookUp, Resolver, look_up
 
 log = logging.getLogger(__name__)
@@ -113,12 +112,12 @@ class HttpWorld:
     async def post(self, url: str, form: Form, *, headers: Headers | None = None) -> Reply:
         """POST `form`, encoded as the OAuth standards want it (RFC 6749, appendix B).
 
-        Raises NeverSent (`dns`, `connect`, `tls`, `time_out`, `refused_url`, `refused_header`) or
+        Raises NeverSent (`dns`, `connect`, `tls`, `time_out`, or before any of them `refused_url`,
+        `refused_header`, `refused_form`, `closed`) or
         ReplyLost (`reset`, `time_out`, `too_large`, `encoded`, `malformed`).
         """
-        fields = [(name, reveal(value)) for name, value in form.items()]
         sent = {**(headers or {}), "Content-Type": FORM_TYPE}
-        return await self._perform("POST", url, sent, urlencode(fields).encode("ascii"))
+        return await self._perform("POST", url, sent, encoded_form(form))
 
     async def get(self, url: str, *, headers: Headers | None = None) -> Reply:
         """GET a document. Raises as `post`."""

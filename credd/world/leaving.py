@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from yarl import URL
 
-from credd.core.conversation import NeverSent
+from credd.core.conversation import Form, NeverSent
 from credd.core.model import Secret
 
 Headers = Mapping[str, "str | Secret"]
@@ -72,6 +73,14 @@ def checked_headers(headers: Headers) -> dict[str, str]:
         if any(sign < " " or "\x7f" <= sign <= "\x9f" or sign > "\xff" for sign in text):
             raise NeverSent("refused_header")
     return plain
+
+
+def encoded_form(form: Form) -> bytes:
+    """The form, secrets revealed. Raises NeverSent("refused_form") for what has no UTF-8."""
+    try:
+        return urlencode([(name, reveal(value)) for name, value in form.items()]).encode("ascii")
+    except UnicodeError:  # it quotes the text
+        raise NeverSent("refused_form") from None
 
 
 def reveal(value: str | Secret) -> str:

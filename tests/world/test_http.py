@@ -201,6 +201,16 @@ async def test_a_header_that_would_break_the_request_never_leaves(value: str) ->
     assert server.seen == []
 
 
+async def test_a_form_that_has_no_utf8_never_leaves() -> None:
+    """Half a surrogate pair can't be encoded: refused, and the text is not quoted."""
+    with serving(replying(b"{}")) as server:
+        async with world() as opened:
+            with pytest.raises(NeverSent, match="refused_form") as caught:
+                await opened.post(server.url, {"password": Secret("pw-CANARY-\ud800")})
+    assert caught.value.__cause__ is None
+    assert server.seen == []
+
+
 # --- never sent -----------------------------------------------------------------------------
 
 
