@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from credd import wire
 from credd.api.peers import Peer, peer_of
 from tests.api.front import opened
+from tests.world.other_uid import BECOME, needs_other_uid
 
 
 def test_the_kernel_says_who_connected() -> None:
@@ -61,10 +61,7 @@ async def test_a_caller_whom_the_kernel_does_not_name_is_refused(tmp_path: Path)
         assert await door.say(b"GET /v1/live HTTP/1.0\r\n\r\n") == b""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="setpriv is Linux's")
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become another uid"
-)
+@needs_other_uid
 async def test_t1_a_real_other_uid_is_refused(tmp_path: Path) -> None:
     """Even where folder and socket are opened for it, another user gets nothing."""
     with_rights = [tmp_path, *tmp_path.parents[:-2]]
@@ -82,8 +79,7 @@ async def test_t1_a_real_other_uid_is_refused(tmp_path: Path) -> None:
         for folder in with_rights:
             os.chmod(folder, 0o755)
         os.chmod(door.path, 0o666)
-        argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                sys.executable, "-I", "-c", script, door.path]  # fmt: skip
+        argv = [*BECOME, sys.executable, "-I", "-c", script, door.path]
         done = await asyncio.to_thread(
             subprocess.run, argv, capture_output=True, text=True, check=False
         )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.world.other_uid import BECOME, needs_other_uid
+
 ROOT = Path(__file__).parents[2]
 
 HARDENED = """
@@ -36,22 +38,20 @@ print(*refused)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_DUMPABLE is Linux's")
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become two processes of another uid")
+@needs_other_uid
 def test_t54_another_process_of_the_user_can_not_look_inside(tmp_path: Path) -> None:
     """No ptrace, no memory, no environment; and what is written is the user's alone."""
     tmp_path.chmod(0o777)
     for folder in tmp_path.parents[:-2]:
         folder.chmod(folder.stat().st_mode | 0o011)
-    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    command = [*become, sys.executable, "-c", HARDENED, str(tmp_path / "file")]
+    command = [*BECOME, sys.executable, "-c", HARDENED, str(tmp_path / "file")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         said = process.stdout.readline()
-        peek = [*become, sys.executable, "-c", PEEK, str(process.pid)]
+        peek = [*BECOME, sys.executable, "-c", PEEK, str(process.pid)]
         refused = subprocess.run(peek, capture_output=True, text=True, check=True).stdout
         process.stdin.close()
     assert said == "[] (0, 0) True\n"
