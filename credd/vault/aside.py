@@ -7,11 +7,21 @@ evidence is whatever lay there, kept so that nothing broken is ever the last cop
 from __future__ import annotations
 
 import contextlib
+from typing import NamedTuple
 
 from credd.vault.seal import Damaged
 from credd.vault.tables import Tables
 
 LATE, EVIDENCE = "late", "evidence"
+
+
+class Slot(NamedTuple):
+    """What lies in a side slot, as it was found. `kind` is LATE or EVIDENCE, or was edited."""
+
+    name: str
+    kind: str
+    reason: str
+    sealed: object
 
 
 class Aside:
@@ -22,9 +32,23 @@ class Aside:
 
     def put_late(self, name: str, payload: bytes, reason: str) -> None:
         """Seal a late reply and lay it on top of the slot of `name`."""
-        sealed = self._tables.seal("aside", name, 0, payload)
         with self._tables.transaction():
-            self._insert(name, LATE, reason, sealed)
+            self.add_late(name, payload, reason)
+
+    def add_late(self, name: str, payload: bytes, reason: str) -> None:
+        """The same inside the caller's transaction."""
+        self._insert(name, LATE, reason, self._tables.seal("aside", name, 0, payload))
+
+    def rows(self) -> list[Slot]:
+        """Everything that lies in any slot, oldest first."""
+        query = "SELECT name, kind, reason, sealed FROM aside ORDER BY id"
+        with self._tables.reading() as connection:
+            found = connection.execute(query).fetchall()
+        return [Slot(str(name), str(kind), str(why), sealed) for name, kind, why, sealed in found]
+
+    def opened(self, slot: Slot) -> bytes:
+        """The payload of a late reply. Raises Damaged."""
+        return self._tables.open("aside", slot.name, 0, slot.sealed)
 
     def newest_late(self, name: str) -> bytes | None:
         """The newest late reply that opens; None where there is none."""

@@ -8,6 +8,8 @@ another name and linked into place; an open one is held by a lock that outlives 
     vault.db-wal        SQLite's log: made with the mode of vault.db, gone after a clean close
     vault.db-lock       held for as long as a daemon has the vault open
     vault.db-reserve    see store.py
+    vault.db.new-*      a vault being made, or the next one of a vault that gets a new key
+    vault.db.aside-*    a vault that was set aside, see resetting.py
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from credd.errors import AnotherDaemon
 from credd.vault import files
@@ -54,13 +56,18 @@ Filling = Callable[[sqlite3.Connection, int], None]
 """Writes a new vault's first rows; is told the inode of the file, which it keeps for life."""
 
 
-class Database(NamedTuple):
-    """An open vault file that is locked to us. Use it on the thread that opened it."""
+@dataclass(slots=True)
+class Database:
+    """An open vault file that is locked to us. Use it on the thread that opened it.
+
+    `inode` is the file's, so that one put in its place meanwhile is noticed.
+    """
 
     path: Path
     header: Header
-    connection: sqlite3.Connection
+    connection: sqlite3.Connection = field(repr=False)
     lock: int
+    inode: int
 
     def close(self) -> None:
         """Write back what the log holds and let go of the lock."""
@@ -69,20 +76,55 @@ class Database(NamedTuple):
         self.connection.close()
         os.close(self.lock)
 
+    def give_way(self, new: Path, header: Header) -> None:
+        """Let the whole and synced file `new` take this one's name, and go on with it.
+
+        Once it has the name, `header` is the vault's, and the old file's bytes are overwritten.
+        Raises Unreadable where it could not be given, or the file with the name not be opened.
+        """
+        found = find_inode(self.path)
+        if found not in (self.inode, None):
+            raise Unreadable("replaced")
+        self.connection.close()  # the last connection: what the log holds is written back
+        try:
+            if found is None:  # then SQLite leaves the log; all that it holds is in `new`
+                beside(self.path, "wal").unlink(missing_ok=True)
+            self._refuse_log()
+            _take_name(new, self.path)
+            self.header = header
+        except OSError as error:
+            raise Unreadable(refusal(error)) from None
+        finally:
+            self.connection = _open_for_writing(self.path)
+            self.inode = self.path.lstat().st_ino
+
+    def _refuse_log(self) -> None:
+        """A log that is still there belongs to the old file, and would be read into the new one."""
+        if os.path.lexists(beside(self.path, "wal")):
+            raise Unreadable("io")
+
 
 def exists(path: Path) -> bool:
     """Whether anything is at `path`, or a log of what once was there."""
     return os.path.lexists(path) or os.path.lexists(beside(path, "wal"))
 
 
+def find_inode(path: Path) -> int | None:
+    """The inode of the file that lies there; None where none does."""
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return None
+
+
 def open_database(path: Path) -> Database:
     """Open the vault at `path`. Raises Unreadable, NewerVault or AnotherDaemon."""
-    lock = _lock_vault(path)
+    lock = lock_vault(path)
     try:
         check_files(path)
         check_format(path)
         header = examine(path)
-        return Database(path, header, _open_for_writing(path), lock)
+        return Database(path, header, _open_for_writing(path), lock, path.lstat().st_ino)
     except BaseException:
         os.close(lock)
         raise
@@ -95,17 +137,23 @@ def create_database(path: Path, header: Header, fill: Filling) -> None:
     anything is there, AnotherDaemon, files.Unfit, sqlite3.Error, OSError.
     """
     files.make_private_folder(path.parent)
-    lock = _lock_vault(path)
+    lock = lock_vault(path)
     try:
         if exists(path):
             raise FileExistsError(str(path))
         files.remove_unfinished(path)
-        _build(path, header, fill)
+        new = build_database(path, header, fill)
+        with files.removed_on_failure(new):
+            files.publish(new, path)
     finally:
         os.close(lock)
 
 
-def _build(path: Path, header: Header, fill: Filling) -> None:
+def build_database(path: Path, header: Header, fill: Filling) -> Path:
+    """A whole and synced vault under a name of its own, which is returned; hold the lock of `path`.
+
+    Raises files.Unfit, sqlite3.Error, OSError, or whatever `fill` raises.
+    """
     new = files.new_name(path)
     # Ours and 0600 before SQLite opens it: its log takes the mode of the database, so no umask has
     # to be changed, which would be the whole process's.
@@ -117,7 +165,28 @@ def _build(path: Path, header: Header, fill: Filling) -> None:
             files.sync(descriptor)
         finally:
             os.close(descriptor)
-        files.publish(new, path)
+    return new
+
+
+def _take_name(new: Path, path: Path) -> None:
+    """One rename: whoever looks sees the old file or the new one. Raises OSError before it only."""
+    with contextlib.ExitStack() as stack:
+        old = _open_old(path, stack)
+        new.rename(path)
+        with contextlib.suppress(OSError):  # then a power cut may bring the old one back, whole
+            files.sync_folder(path.parent)
+            if old is not None:
+                files.overwrite(old)
+
+
+def _open_old(path: Path, stack: contextlib.ExitStack) -> int | None:
+    """The file that loses its name; None where somebody has removed it already."""
+    try:
+        old = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    stack.callback(os.close, old)
+    return old
 
 
 def _write_schema(new: Path, header: Header, fill: Callable[[sqlite3.Connection], None]) -> None:
@@ -137,7 +206,7 @@ def _write_schema(new: Path, header: Header, fill: Callable[[sqlite3.Connection]
         connection.close()  # the last connection checkpoints: the file is complete without a log
 
 
-def _lock_vault(path: Path) -> int:
+def lock_vault(path: Path) -> int:
     """Hold the vault for ourselves. Raises AnotherDaemon, Unreadable.
 
     A file of its own, because closing any descriptor of the database itself would drop the locks
@@ -168,7 +237,10 @@ def _lock_vault(path: Path) -> int:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
-    connection = connect(path, "rw")
+    try:
+        connection = connect(path, "rw")
+    except sqlite3.Error as error:
+        raise Unreadable(refusal(error)) from None
     try:
         _set_up(connection)
         connection.execute("SELECT count(*) FROM meta").fetchone()  # takes the exclusive lock

@@ -20,6 +20,9 @@ PRIVATE_FOLDER = 0o700
 NEW = ".new-"
 """Between a file's name and random letters: being made, and of no use to anybody yet."""
 
+ZEROS = 1024 * 1024
+"""Bytes overwritten at once."""
+
 
 class Unfit(Exception):
     """This is not a file of ours alone. `reason` is one word (see `find_fault`)."""
@@ -116,6 +119,13 @@ def removed_on_failure(path: Path) -> Iterator[None]:
         raise
 
 
+def probe(path: Path) -> None:
+    """Raise OSError where no file can be made beside `path`."""
+    new = new_name(path)
+    os.close(create_private(new))
+    new.unlink()
+
+
 def write_new(path: Path, content: bytes) -> None:
     """A whole new file under a name of its own, synced. Raises FileExistsError or OSError."""
     descriptor = create_private(path)
@@ -169,6 +179,18 @@ def remove_unfinished(path: Path) -> None:
     """Remove what a creation of `path` left behind when it was killed. Hold the lock meanwhile."""
     for leftover in path.parent.glob(path.name + NEW + "*"):
         leftover.unlink(missing_ok=True)
+
+
+def overwrite(descriptor: int) -> None:
+    """Leave nothing but zeros of a file's content, durably; its size stays. Raises OSError.
+
+    What a file system or a drive keeps of its own accord (snapshots, spare blocks) is out of reach.
+    """
+    left, place = os.fstat(descriptor).st_size, 0
+    while left > 0:
+        written = os.pwrite(descriptor, bytes(min(left, ZEROS)), place)
+        left, place = left - written, place + written
+    sync(descriptor)
 
 
 def write_all(descriptor: int, content: bytes) -> None:

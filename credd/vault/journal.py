@@ -25,6 +25,11 @@ class Journal:
 
     def write(self, name: str, attempt: Attempt) -> None:
         """Durable when it returns; replaces an older entry."""
+        with self._tables.transaction():
+            self.put(name, attempt)
+
+    def put(self, name: str, attempt: Attempt) -> None:
+        """The same inside the caller's transaction."""
         text = json.dumps(
             {
                 "id": attempt.id,
@@ -34,8 +39,7 @@ class Journal:
             }
         )
         sealed = self._tables.seal("journal", name, 0, text.encode())
-        with self._tables.transaction() as connection:
-            connection.execute("REPLACE INTO journal VALUES (?, ?)", (name, sealed))
+        self._tables.connection.execute("REPLACE INTO journal VALUES (?, ?)", (name, sealed))
 
     def read(self) -> dict[str, Attempt]:
         """Every open attempt."""

@@ -11,6 +11,7 @@ used by the next call instead of asking the person a second time.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -19,7 +20,13 @@ from typing import Any, Protocol
 
 from keyring.backend import KeyringBackend
 from keyring.backends import SecretService
-from keyring.errors import InitError, KeyringError, KeyringLocked, NoKeyringError
+from keyring.errors import (
+    InitError,
+    KeyringError,
+    KeyringLocked,
+    NoKeyringError,
+    PasswordDeleteError,
+)
 
 SERVICE = "credd"
 """The service under which a vault's key stands: `secret-tool search service credd` finds it."""
@@ -40,7 +47,7 @@ class KeyNotAtHand(Exception):
 
 
 class Keychain(Protocol):
-    """Where keys can be put and found again. Both may raise KeyNotAtHand."""
+    """Where keys can be put and found again. All may raise KeyNotAtHand."""
 
     def find(self, account: str, *, may_prompt: bool) -> str | None:
         """The text kept for `account`; None where there is none."""
@@ -48,6 +55,10 @@ class Keychain(Protocol):
 
     def store(self, account: str, text: str) -> None:
         """Keep `text` for `account`. A person may be asked to unlock the keyring."""
+        ...
+
+    def remove(self, account: str) -> None:
+        """Erase what is kept for `account`; nothing happens where there is nothing."""
         ...
 
     def interrupt(self) -> None:
@@ -149,6 +160,17 @@ class SystemKeychain:
 
         if self._run(f"store {account}", keep, self._attended) != text:
             raise KeyNotAtHand("keyring_failed")
+
+    def remove(self, account: str) -> None:
+        """See Keychain. A locked keyring is not unlocked for it."""
+
+        def erase() -> str | None:
+            backend = choose_backend(self._allowed, may_prompt=False)
+            with contextlib.suppress(PasswordDeleteError):  # there is none
+                backend.delete_password(SERVICE, account)
+            return None
+
+        self._run(f"remove {account}", erase, self._unattended)
 
     def interrupt(self) -> None:
         """See Keychain: the daemon is stopping."""

@@ -1,4 +1,4 @@
-"""Where the key that wraps the data key comes from: systemd, a keyring, a file, a passphrase.
+"""Where the key that wraps the data key comes from: systemd, a keyring, a file, or a person.
 
 Knows the sources and their order; knows nothing of records. The one hard thing: a source that is
 silent, locked, or gives another key must leave everything as it is. A missing key means "locked",
@@ -7,44 +7,43 @@ never "make a new one": a new key would turn every sealed login into noise.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from credd.core.model import Secret
 from credd.vault.files import Unfit, make_private_folder, read_private, write_once
 from credd.vault.header import Header, Parameters, Wrap, unwrap
 from credd.vault.keychain import Keychain, KeyNotAtHand
 from credd.vault.passphrase import derive_key, new_parameters
+from credd.vault.recovery import recovery_key
 from credd.vault.seal import KEY_SIZE, Damaged
-
-PASSPHRASE = "passphrase"
-UNATTENDED = ("systemd", "keyring", "file")
-"""Sources that give their key without a person, in the order in which a start tries them."""
-
-SOURCES = (*UNATTENDED, PASSPHRASE)
+from credd.vault.wraps import (
+    NOTHING,
+    PASSPHRASE,
+    RECOVERY,
+    NewKey,
+    Offered,
+    find_wrap,
+    rank,
+    sources_of,
+)
 
 SYSTEMD_NAME = "credd-key"
 """The credential's name: LoadCredential=credd-key:... in the unit (systemd.exec(5))."""
+
+PERSONAL_NEEDED = {PASSPHRASE: "passphrase_needed", RECOVERY: "recovery_code_needed"}
+"""Why a source gives no key by itself."""
 
 LEAST_MATERIAL = 32
 """Bytes. A key file is random, not memorable, so nothing stretches it: shorter ones are refused."""
 
 MOST_MATERIAL = 4096
 """Bytes read of a key file or credential: whoever put more there put the wrong file there."""
-
-
-class NewKey(NamedTuple):
-    """What a source gives at creation: where from, what it must know to give it again, the key."""
-
-    source: str
-    parameters: Parameters
-    kek: bytes
 
 
 class KeySources:
@@ -60,8 +59,8 @@ class KeySources:
 
     # --- at creation --------------------------------------------------------------------------
 
-    def make(self, source: str, vault_id: str, passphrase: Secret | None) -> NewKey:
-        """The wrapping key for a new vault; a key made here is durable when this returns.
+    def make(self, source: str, vault_id: str, offered: Offered = NOTHING) -> NewKey:
+        """A new wrapping key for a vault; a key made here is durable when this returns.
 
         `source` "auto" is the systemd credential, else the keyring; where neither can be used it
         raises KeyNotAtHand("vault_key_undecided"). A key file that is there already is used as it
@@ -75,31 +74,27 @@ class KeySources:
             return self._new_keyring_key(vault_id)
         if source == "file":
             return NewKey(source, {}, self._file_key_made_once())
-        return self._new_passphrase_key(passphrase)
+        if source == RECOVERY:
+            return _new_recovery_key(offered)
+        return _new_passphrase_key(offered)
 
     def _choose(self, vault_id: str) -> NewKey:
         try:
-            return self.make("systemd", vault_id, None)
+            return self.make("systemd", vault_id)
         except KeyNotAtHand as failure:
             if failure.reason != "systemd_key_missing":
                 raise  # somebody meant it to be used: falling back would hide the mistake
         try:
-            return self.make("keyring", vault_id, None)
+            return self.make("keyring", vault_id)
         except KeyNotAtHand:
             raise KeyNotAtHand("vault_key_undecided") from None
 
     def _new_keyring_key(self, vault_id: str) -> NewKey:
-        """Under an account that only this vault has, so no other vault's key is ever replaced."""
+        """Under an account that was never used, so no key that still opens something is lost."""
         material = secrets.token_hex(KEY_SIZE)
-        account = f"vault-{vault_id}"
+        account = f"vault-{vault_id}-{secrets.token_hex(4)}"
         self._keychain.store(account, material)
         return NewKey("keyring", {"account": account}, stretch("keyring", material.encode()))
-
-    def _new_passphrase_key(self, passphrase: Secret | None) -> NewKey:
-        if not passphrase:
-            raise KeyNotAtHand("passphrase_empty")
-        parameters = new_parameters()
-        return NewKey(PASSPHRASE, parameters, derive_key(passphrase, parameters))
 
     def _file_key_made_once(self) -> bytes:
         if not os.path.lexists(self.key_file):
@@ -113,6 +108,54 @@ class KeySources:
         except Unfit:
             raise KeyNotAtHand("key_folder_open") from None
 
+    def make_all(self, sources: Iterable[str], vault_id: str, offered: Offered) -> list[NewKey]:
+        """A new key of each of these sources, or of none. Raises as `make` does."""
+        with contextlib.ExitStack() as undo:
+            made = [self._make_for_now(undo, source, vault_id, offered) for source in sources]
+            undo.pop_all()
+        return made
+
+    def _make_for_now(
+        self, undo: contextlib.ExitStack, source: str, vault_id: str, offered: Offered
+    ) -> NewKey:
+        key = self.make(source, vault_id, offered)
+        undo.callback(self.unmake_all, [key])
+        return key
+
+    def make_again(self, header: Header, offered: Offered) -> list[NewKey]:
+        """A key of each source of `header`, for another data key.
+
+        An unattended source gives the key it has; a passphrase (the present one) gets a new salt; a
+        recovery code is a new one. Raises KeyNotAtHand where a source can't be asked: it would no
+        longer open the vault.
+        """
+        sources = [wrapped.source for wrapped in header.wraps if wrapped.source != RECOVERY]
+        if RECOVERY in sources_of(header) or offered.recovery_code is not None:
+            sources.append(RECOVERY)
+        return [self._again(header, source, offered) for source in sources]
+
+    def _again(self, header: Header, source: str, offered: Offered) -> NewKey:
+        if source == RECOVERY:
+            return _new_recovery_key(offered)
+        if source == PASSPHRASE:
+            self.data_key_by_person(header, Offered(offered.passphrase))
+            return _new_passphrase_key(offered)
+        return self.same_key(header, _the_one(header, source, ""), may_prompt=True)
+
+    def unmake_all(self, keys: Iterable[NewKey | Wrap]) -> None:
+        """`unmake` each; a keyring that doesn't answer keeps what opens nothing."""
+        for key in keys:
+            with contextlib.suppress(KeyNotAtHand):
+                self.unmake(key)
+
+    def unmake(self, key: NewKey | Wrap) -> None:
+        """Take a key out of the keyring that opens nothing any more. Raises KeyNotAtHand.
+
+        Other sources are a person's, and are left alone.
+        """
+        if key.source == "keyring":
+            self._keychain.remove(str(key.parameters.get("account", "")))
+
     # --- later --------------------------------------------------------------------------------
 
     def data_key(self, header: Header, *, may_prompt: bool) -> bytes:
@@ -122,23 +165,50 @@ class KeySources:
         `passphrase_needed` where only a passphrase can open this vault.
         """
         failures = []
-        for wrapped in sorted(header.wraps, key=_rank):
+        for wrapped in sorted(header.wraps, key=rank):
             try:
                 return self._unwrapped(header, wrapped, self._kek(wrapped, may_prompt))
             except KeyNotAtHand as failure:
                 failures.append(failure.reason)
         raise KeyNotAtHand(failures[0] if failures else "no_known_source")
 
-    def data_key_by_passphrase(self, header: Header, passphrase: Secret) -> bytes:
-        """The data key. Raises KeyNotAtHand: `wrong_passphrase`, or `no_passphrase_set`."""
-        wraps = [wrapped for wrapped in header.wraps if wrapped.source == PASSPHRASE]
-        if not wraps:
-            raise KeyNotAtHand("no_passphrase_set")
-        kek = derive_key(passphrase, wraps[0].parameters)
+    def data_key_by_person(self, header: Header, offered: Offered) -> bytes:
+        """The data key, by a recovery code where one is offered, else by the passphrase.
+
+        Raises KeyNotAtHand: `wrong_passphrase`, `no_passphrase_set`, and the same of the code.
+        """
+        if offered.recovery_code is not None:
+            wrapped = _the_one(header, RECOVERY, "no_recovery_code_set")
+            kek, wrong = recovery_key(offered.recovery_code), "wrong_recovery_code"
+        elif offered.passphrase is not None:
+            wrapped = _the_one(header, PASSPHRASE, "no_passphrase_set")
+            kek, wrong = derive_key(offered.passphrase, wrapped.parameters), "wrong_passphrase"
+        else:
+            raise KeyNotAtHand("passphrase_needed")
         try:
-            return unwrap(kek, header.vault_id, wraps[0])
+            return unwrap(kek, header.vault_id, wrapped)
         except Damaged:
-            raise KeyNotAtHand("wrong_passphrase") from None
+            raise KeyNotAtHand(wrong) from None
+
+    def same_key(self, header: Header, wrapped: Wrap, *, may_prompt: bool) -> NewKey:
+        """The key that an unattended source gives now, once it has opened its wrap.
+
+        Raises KeyNotAtHand where it doesn't open it, or needs a person.
+        """
+        kek = self._kek(wrapped, may_prompt)
+        self._unwrapped(header, wrapped, kek)
+        return NewKey(wrapped.source, wrapped.parameters, kek)
+
+    def look(self, header: Header) -> list[tuple[str, str]]:
+        """Each source of `header`, and why it would not open the vault now, "" where it would."""
+        return [(wrapped.source, self._look(header, wrapped)) for wrapped in header.wraps]
+
+    def _look(self, header: Header, wrapped: Wrap) -> str:
+        try:
+            self.same_key(header, wrapped, may_prompt=False)
+        except KeyNotAtHand as failure:
+            return failure.reason
+        return ""
 
     def _unwrapped(self, header: Header, wrapped: Wrap, kek: bytes) -> bytes:
         try:
@@ -153,9 +223,7 @@ class KeySources:
             return self._keyring_key(wrapped.parameters, may_prompt)
         if wrapped.source == "file":
             return self._file_key()
-        raise KeyNotAtHand(
-            "passphrase_needed" if wrapped.source == PASSPHRASE else "no_known_source"
-        )
+        raise KeyNotAtHand(PERSONAL_NEEDED.get(wrapped.source, "no_known_source"))
 
     def _keyring_key(self, parameters: Parameters, may_prompt: bool) -> bytes:
         text = self._keychain.find(str(parameters.get("account", "")), may_prompt=may_prompt)
@@ -200,5 +268,21 @@ def stretch(source: str, material: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=None, info=info).derive(material)
 
 
-def _rank(wrapped: Wrap) -> int:
-    return SOURCES.index(wrapped.source) if wrapped.source in SOURCES else len(SOURCES)
+def _new_passphrase_key(offered: Offered) -> NewKey:
+    if not offered.passphrase:
+        raise KeyNotAtHand("passphrase_empty")
+    parameters = new_parameters()
+    return NewKey(PASSPHRASE, parameters, derive_key(offered.passphrase, parameters))
+
+
+def _new_recovery_key(offered: Offered) -> NewKey:
+    if not offered.recovery_code:
+        raise KeyNotAtHand("recovery_code_malformed")
+    return NewKey(RECOVERY, {}, recovery_key(offered.recovery_code))
+
+
+def _the_one(header: Header, source: str, missing: str) -> Wrap:
+    wrapped = find_wrap(header, source)
+    if wrapped is None:
+        raise KeyNotAtHand(missing)
+    return wrapped

@@ -12,11 +12,17 @@ from typing import NamedTuple
 
 from credd.errors import CreddError, Locked, LoginRequired, Misconfigured
 
+ACCEPT = "credd-ctl vault accept"
+REKEY = "credd-ctl vault rekey"
+REWRAP = "credd-ctl vault rewrap --help"
+STATUS = "credd-ctl status"
+VERIFY = "credd-ctl vault verify"
+
 UNLOCK = "credd-ctl unlock"
 """Asks for what is missing, and makes the daemon look again at once."""
 
 LOGIN = "credd-ctl login"
-SET_ASIDE = "mkdir -m 700 {folder}/damaged && mv {vault}* {folder}/damaged/"
+SET_ASIDE = "credd-ctl vault reset"
 """Nothing is erased: a backup, or a later credd, may still read it. Then one logs in again."""
 
 
@@ -47,7 +53,17 @@ REASONS: dict[str, Row] = {
     "closed": Row(Locked, "the vault is closed", UNLOCK),
     "passphrase_needed": Row(Locked, "the vault is sealed with a passphrase", UNLOCK),
     "wrong_passphrase": Row(Locked, "that is not the vault's passphrase", UNLOCK),
-    "no_passphrase_set": Row(Locked, "this vault's key is not a passphrase", "credd-ctl status"),
+    "no_passphrase_set": Row(Locked, "this vault's key is not a passphrase", STATUS),
+    "recovery_code_needed": Row(
+        Locked, "only a recovery code is left", "credd-ctl unlock --recovery-code-stdin"
+    ),
+    "recovery_code_malformed": Row(
+        Locked, "that is no recovery code", "credd-ctl unlock --recovery-code-stdin"
+    ),
+    "wrong_recovery_code": Row(
+        Locked, "that is not the vault's recovery code", "credd-ctl unlock --recovery-code-stdin"
+    ),
+    "no_recovery_code_set": Row(Locked, "this vault has no recovery code", UNLOCK),
     "no_known_source": Row(Locked, "this credd knows none of the vault's key sources"),
     "keyring_locked": Row(Locked, "the keyring is locked", UNLOCK),
     "keyring_absent": Row(Locked, "no keyring that encrypts answers in this session", UNLOCK),
@@ -72,6 +88,16 @@ REASONS: dict[str, Row] = {
     "file_key_foreign_owner": Row(Locked, "the key file is not ours: {key}", "ls -l {key}"),
     "file_key_open_to_others": Row(Locked, "others can read the key file", "chmod 600 {key}"),
     "file_other_key": Row(Locked, "the key file holds another key: {key}", "ls -l {key}"),
+    # --- it is open, and can't be changed like that; it was not changed
+    "restored_copy": Row(Misconfigured, "this vault is a copy that nobody has accepted", ACCEPT),
+    "recovery_code_alone": Row(
+        Misconfigured, "with a recovery code alone, every start would need it", REWRAP
+    ),
+    "records_damaged": Row(Misconfigured, "the vault holds damaged records", VERIFY),
+    "not_saved_yet": Row(Misconfigured, "a rotated token is not saved in the vault yet", STATUS),
+    "replaced": Row(
+        Misconfigured, "another file lies in the vault's place: {vault}", "mv {vault} {vault}.other"
+    ),
     # --- it is there, and can't be used; it was not changed
     "newer": Row(Misconfigured, "the vault was made by a newer credd", "pipx upgrade credd"),
     "empty": Row(Misconfigured, "the vault's file is empty: {vault}", SET_ASIDE),
@@ -94,6 +120,50 @@ REASONS: dict[str, Row] = {
     "foreign_folder": Row(Misconfigured, "the vault's folder is not ours", "ls -ld {folder}"),
     "open_folder": Row(Misconfigured, "others can write to {folder}", "chmod 700 {folder}"),
 }
+
+
+FOUND: dict[str, str] = {
+    "edited_name": "somebody has written a name that no credential can have",
+    "edited_number": "somebody has changed its number",
+    "flipped": "some of its bytes were changed",
+    "kept": "a damaged record of before is kept here",
+    "lost": "it is in the index, and its record is gone",
+    "missing": "the file was removed while the daemon had it open",
+    "not_saved_yet": "it waits outside of the vault, sealed, because the disk refused it",
+    "not_sealed": "this is nothing that credd has sealed",
+    "other_key": "it is sealed under another key",
+    "restored_copy": "this vault is a copy; nothing that rotates is spent from it",
+    "swapped": "it was sealed as something else",
+    "truncated": "it is cut off",
+    "under_way": "a refresh is under way, or its reply was lost",
+    "unknown_version": "a newer credd has sealed it",
+    "unlisted": "somebody has put back an old record",
+    "unreadable": "it can't be read from the file",
+}
+"""What a look at a vault's parts finds (checking.py), where no row of REASONS says it."""
+
+ASK_PERSON = frozenset({"passphrase_needed", "recovery_code_needed"})
+
+
+def explain(part: str, name: str, reason: str, vault: Path, key_file: Path) -> tuple[str, str]:
+    """What was found at a part of the vault, in words, and a command to paste, or ""."""
+    if reason in ASK_PERSON:
+        return "it was not tried: only a person has it", ""
+    if reason in FOUND and not (part == "file" and reason in REASONS):
+        return FOUND[reason], _remedy_of_part(part, name)
+    if not reason:
+        return "", ""
+    error = problem(reason, vault, key_file)
+    return error.detail, error.remedy
+
+
+def _remedy_of_part(part: str, name: str) -> str:
+    """What is remembered is whole, so a vault's own part is mended by writing all of it anew."""
+    if part in ("file", "header", "index"):
+        return REKEY
+    if part == "identity":
+        return ACCEPT
+    return f"credd-ctl login {name}" if part == "record" and name else ""
 
 
 def problem(reason: str, vault: Path, key_file: Path) -> CreddError:

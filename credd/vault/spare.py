@@ -57,28 +57,28 @@ class Unsaved:
     """The folder for sealed records that the vault could not take: one file a name."""
 
     def __init__(self, runtime_folder: Path) -> None:
-        self._folder = runtime_folder / "unsaved"
+        self.folder = runtime_folder / "unsaved"
 
     def write(self, name: str, sealed: bytes) -> None:
         """Durable (as far as a runtime folder is) when it returns. Raises OSError, files.Unfit."""
-        files.make_private_folder(self._folder)
-        files.write_over(self._folder / name, sealed)
+        files.make_private_folder(self.folder)
+        files.write_over(self.folder / name, sealed)
 
     def read(self) -> dict[str, bytes]:
         """Every record that lies here. What is not ours, or can't be read, is left alone."""
         found = {}
         for name in self._names():
             with contextlib.suppress(OSError, files.Unfit):
-                found[name] = files.read_private(self._folder / name, MOST_UNSAVED)
+                found[name] = files.read_private(self.folder / name, MOST_UNSAVED)
         return found
 
     def remove(self, name: str) -> None:
         """Erase what lies here for `name`. Raises OSError where it is there and stays."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            (self._folder / name).unlink()
+            (self.folder / name).unlink()
 
     def _names(self) -> list[str]:
         try:
-            return sorted(filter(is_name, os.listdir(self._folder)))
+            return sorted(filter(is_name, os.listdir(self.folder)))
         except OSError:
             return []

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from credd.core.keeping import Attempt, Kept, KeptOutside, NotKept, Superseded
 from credd.vault import files
 from credd.vault.aside import Aside
-from credd.vault.database import Database
+from credd.vault.checking import NOTED, WHOLE, Checked, check_vault
+from credd.vault.database import Database, build_database
 from credd.vault.fileformat import Unreadable, refusal
+from credd.vault.header import Header, Wrap
 from credd.vault.identity import Identity, is_same, read_identity, write_identity
 from credd.vault.journal import Journal
-from credd.vault.seal import Damaged, number_of
+from credd.vault.rekeying import copy_sealed
+from credd.vault.seal import KEY_SIZE, Damaged, number_of
 from credd.vault.spare import Reserve, Unsaved, is_name
 from credd.vault.tables import Row, Tables, number_of_row
+from credd.vault.wraps import NewKey, new_header, next_wraps, wrapped_by
 
 LOST = "lost"
 """A name in the sealed list that has no record: somebody deleted it."""
@@ -31,11 +37,14 @@ UNLISTED = "unlisted"
 """A record that opens and is not in the sealed list: somebody put an old one back."""
 
 
-def first_rows(connection: sqlite3.Connection, data_key: bytes, identity: Identity) -> None:
-    """Write what every vault holds from the start: who it is, and that it holds nothing yet."""
+def first_rows(
+    connection: sqlite3.Connection, data_key: bytes, identity: Identity, names: set[str]
+) -> Tables:
+    """Write what every vault holds from the start: who it is, and the names of what it holds."""
     tables = Tables(connection, data_key)
     write_identity(tables, identity)
-    _write_names(tables, set())
+    _write_names(tables, names)
+    return tables
 
 
 class Store:
@@ -72,6 +81,76 @@ class Store:
 
     def _identity(self, machine: str) -> Identity:
         return Identity(self._database.path.lstat().st_ino, machine)
+
+    # --- its care -----------------------------------------------------------------------------
+
+    def check(self) -> list[Checked]:
+        """Every part of it, and whether it is whole; see checking.py."""
+        found = check_vault(self._database, self._tables, self._names, self._unsaved.read())
+        try:
+            self._reserve.ensure()
+        except OSError as error:
+            return [*found, Checked("reserve", "", NOTED, files.refusal(error))]
+        return [*found, Checked("reserve", "", WHOLE)]
+
+    def rewrap(self, keys: Sequence[NewKey], *, only: bool) -> list[Wrap]:
+        """Wrap the data key by these, too, or by these `only`; the wraps that are no more.
+
+        One transaction; nothing of the old header stays in the file or its log.
+        """
+        old = self._database.header
+        fresh = [wrapped_by(key, old.vault_id, self._tables.data_key) for key in keys]
+        header = Header(old.vault_id, next_wraps(old.wraps, fresh, only=only))
+        with self._tables.transaction():
+            self._tables.write_header(header.encode())
+        self._database.header = header
+        self._tables.truncate_log()
+        return [wrapped for wrapped in old.wraps if wrapped not in header.wraps]
+
+    def rekey(self, keys: Sequence[NewKey], machine: str) -> None:
+        """Go on in a new file, under a new data key that is wrapped by `keys`.
+
+        Raises NotKept or Unreadable. Whatever it raises, one whole vault is there, and this store
+        goes on with it. What is asked for meanwhile waits for this thread, and then lands in the
+        new file.
+        """
+        self._refuse_unsaved()
+        data_key = os.urandom(KEY_SIZE)
+        header = new_header(self._database.header.vault_id, keys, data_key)
+        new = self._build_next(header, data_key, machine)
+        try:
+            with files.removed_on_failure(new):
+                self._database.give_way(new, header)
+        finally:
+            if self._database.header is header:
+                self._tables.data_key = data_key
+            self._tables.connection = self._database.connection
+
+    def _build_next(self, header: Header, data_key: bytes, machine: str) -> Path:
+        path, old, names = self._database.path, self._tables, self._names
+
+        def fill(connection: sqlite3.Connection, inode: int) -> None:
+            new = first_rows(connection, data_key, Identity(inode, machine), names)
+            copy_sealed(old, new, names)
+
+        try:
+            return build_database(path, header, fill)
+        except (sqlite3.Error, OSError) as error:
+            files.remove_unfinished(path)
+            raise NotKept(refusal(error)) from None
+
+    def _refuse_unsaved(self) -> None:
+        """What lies outside is sealed under the old key, and the broker is about to save it."""
+        for name, sealed in self._unsaved.read().items():
+            if not self._is_foreign(name, sealed):
+                raise NotKept("not_saved_yet")
+
+    def _is_foreign(self, name: str, sealed: bytes) -> bool:
+        try:
+            self._tables.open("unsaved", name, number_of(sealed), sealed)
+        except Damaged as damage:
+            return damage.reason in ("other_key", "not_sealed")
+        return False
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -22,18 +22,21 @@ MOST_NUMBER = 2**53
 
 
 class Tables:
-    """The vault's tables, on the one thread that may use them."""
+    """The vault's tables, on the one thread that may use them.
+
+    `connection` and `data_key` change together when the vault goes on in another file.
+    """
 
     def __init__(self, connection: sqlite3.Connection, data_key: bytes) -> None:
         self.connection = connection
-        self._data_key = data_key
+        self.data_key = data_key
 
     def __repr__(self) -> str:
         return "<Tables>"
 
     def seal(self, kind: str, name: str, number: int, plaintext: bytes) -> bytes:
         """See credd.vault.seal."""
-        return seal(self._data_key, kind, name, number, plaintext)
+        return seal(self.data_key, kind, name, number, plaintext)
 
     def open(self, kind: str, name: str, number: object, sealed: object) -> bytes:
         """See credd.vault.seal; a cell of the wrong type is damage too. Raises Damaged."""
@@ -41,7 +44,7 @@ class Tables:
             raise Damaged("not_sealed")
         if not is_number(number):
             raise Damaged("edited_number")
-        return open_(self._data_key, kind, name, number_of_row((number, sealed)), sealed)
+        return open_(self.data_key, kind, name, number_of_row((number, sealed)), sealed)
 
     def write_meta(self, name: str, plaintext: bytes) -> None:
         """Seal something about the vault itself, inside the caller's transaction."""
@@ -75,6 +78,20 @@ class Tables:
             if isinstance(error, sqlite3.Error):
                 raise NotKept(_reason(error)) from None
             raise
+
+    def write_header(self, encoded: bytes) -> None:
+        """Replace the vault's header, which no key seals, inside the caller's transaction."""
+        query = "UPDATE meta SET value = ? WHERE name = 'header'"
+        self.connection.execute(query, (encoded,))
+
+    def read_header(self) -> object:
+        """What lies where the header was written. Raises sqlite3.Error."""
+        row = self.connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
+        return row[0] if row else None
+
+    def drop_cache(self) -> None:
+        """Have the next look read the file, and not what is remembered of it."""
+        self.connection.execute("PRAGMA shrink_memory")
 
     def truncate_log(self) -> None:
         """Leave no deleted row behind in the log. What was deleted is gone durably in any case."""

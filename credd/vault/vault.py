@@ -1,336 +1,167 @@
-"""The vault as the rest of the daemon sees it: async, locked or open, never in the way.
+"""The vault as the rest of the daemon sees it: async, locked or open, and looked after.
 
-Knows when a vault may be opened, made and closed; leaves files, keys and records to its neighbours.
-The one hard thing: nobody waits for somebody else's key. All SQL runs on one writer thread, in the
-order in which it was asked for; keyrings and Argon2id have a thread of their own; so a locked
-keyring or a wrong passphrase never holds up a rotated refresh token on its way to the disk.
+Knows what may be done to a vault as a whole: checked, accepted, given other keys, taken away; how
+it is opened stands in opening.py, how records are kept in writer.py. The one hard thing: whatever
+changes a vault either completes or leaves it as it was, wherever it is stopped.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import sqlite3
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
 
-from credd.core.keeping import Attempt, Kept, NotKept
-from credd.core.model import Secret
+from credd.core.keeping import NotKept
 from credd.errors import CreddError
-from credd.vault.database import Database, create_database, exists, open_database
-from credd.vault.fileformat import NewerVault, Unreadable, beside, refusal
-from credd.vault.files import Unfit, make_private_folder
-from credd.vault.header import Header, HeaderDamaged, wrap
-from credd.vault.identity import Identity, read_machine_id
-from credd.vault.keychain import Keychain, KeyNotAtHand, SystemKeychain
-from credd.vault.keys import SOURCES, KeySources, NewKey
-from credd.vault.reasons import problem
-from credd.vault.seal import KEY_SIZE
-from credd.vault.spare import Reserve, Unsaved
-from credd.vault.store import Store, first_rows
+from credd.vault import resetting
+from credd.vault.checking import DAMAGED, NOTED, WHOLE, Checked
+from credd.vault.database import Database, exists, lock_vault
+from credd.vault.files import probe
+from credd.vault.header import Header
+from credd.vault.opening import (
+    ABSENT,
+    LOCKED,
+    NEWER,
+    OPEN,
+    UNREADABLE,
+    Opening,
+    VaultStatus,
+    is_same_folder,
+)
+from credd.vault.reasons import explain
+from credd.vault.store import Store
+from credd.vault.wraps import DAILY, NOTHING, SOURCES, Offered, needs_person
 
-ABSENT, LOCKED, OPEN, UNREADABLE, NEWER = "absent", "locked", "open", "unreadable", "newer"
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class VaultStatus:
-    """Where the vault stands.
-
-    `state`: `absent` (none was made yet), `locked` (its key is not at hand), `open`, `unreadable`
-    (the file can't be used; it was not changed), `newer` (nor was this). `key_source`: `systemd`,
-    `keyring`, `file`, `passphrase`, or "" where no header was read. `reason`: a row of reasons.py,
-    "" when open. `restored`: this is a copy of the vault that was made, so rotating grants must not
-    be posted until `accept`.
-    """
-
-    state: str
-    key_source: str = ""
-    reason: str = ""
-    restored: bool = False
+__all__ = ["ABSENT", "LOCKED", "NEWER", "OPEN", "UNREADABLE", "Offered", "Vault", "VaultStatus"]
 
 
-class Vault:
-    """Implements Keeper. While it isn't open, every Keeper method raises NotKept("locked")."""
+class Vault(Opening):
+    """A Keeper (see Writer), and what is asked of the vault itself."""
 
-    def __init__(
-        self,
-        path: Path,
-        runtime_folder: Path,
-        key_file: Path,
-        *,
-        environ: Mapping[str, str] = os.environ,
-        keychain: Keychain | None = None,
-        machine_id: Callable[[], str] = read_machine_id,
-    ) -> None:
-        """`path` is vault.db; `key_file` is where a key file is, or would be made.
-
-        Unsaved records go below `runtime_folder`. The last three are for tests.
-        """
-        self._path = path
-        self._key_file = key_file
-        self._keychain = keychain or SystemKeychain()
-        self._keys = KeySources(key_file, environ, self._keychain)
-        self._machine_id = machine_id
-        self._reserve = Reserve(beside(path, "reserve"))
-        self._unsaved = Unsaved(runtime_folder)
-        self._status = VaultStatus(ABSENT, reason="no_vault")
-        self._database: Database | None = None
-        self._store: Store | None = None
-        self._changing = asyncio.Lock()
-        self._writer, self._locksmith = _threads()
-
-    def __repr__(self) -> str:
-        return f"<Vault {self._status.state} {str(self._path)!r}>"
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    # --- what state it is in ------------------------------------------------------------------
-
-    def status(self) -> VaultStatus:
-        """Where the vault stands, without touching it."""
-        return self._status
-
-    def problem(self) -> CreddError | None:
-        """What to tell somebody who needs an open vault; None if it is open."""
-        return self._problem(self._status.reason) if self._status.state != OPEN else None
-
-    async def open(self) -> VaultStatus:
-        """Open the file, and try the sources that need no person. Raises AnotherDaemon."""
+    async def check(self) -> list[Checked]:
+        """Every part of it, and whether it is whole. Raises the problem of one that isn't open."""
         async with self._changing:
-            await self._open_file()
-            await self._try_sources(may_prompt=False)
-            return self._status
+            if self._status.state == UNREADABLE:
+                return [Checked("file", "", DAMAGED, self._status.reason)]
+            store, database = self._at_hand()
+            parts = await self._write(store.check)
+            if self._status.restored:
+                parts.append(Checked("identity", "", NOTED, "restored_copy"))
+            return parts + await self._ask(self._check_sources, database.header)
 
-    async def retry(self, *, may_prompt: bool = False) -> VaultStatus:
-        """Look again, if it is locked or unreadable: a keyring may have been unlocked since.
-
-        Call it every few seconds; with `may_prompt`, when a person has asked for it. Raises
-        AnotherDaemon.
-        """
-        if self._status.state in (OPEN, ABSENT) or self._status.reason == "closed":
-            return self._status
-        async with self._changing:
-            await self._open_file()
-            await self._try_sources(may_prompt=may_prompt)
-            return self._status
-
-    async def create(self, source: str, passphrase: Secret | None = None) -> VaultStatus:
-        """Make a vault whose key comes from `source`, and open it; its key is durable before it.
-
-        `source`: `auto`, `systemd`, `keyring`, `file` or `passphrase`. Raises Misconfigured with
-        `vault_exists` where anything is there already, `vault_key_undecided` where "auto" finds
-        nothing to use; AnotherDaemon; or CreddError with the reason. Nothing is ever replaced.
-        """
-        if source not in (*SOURCES, "auto"):
-            raise self._problem("key_source_unknown")
-        async with self._changing:
-            if self._database is not None or exists(self._path):
-                raise self._problem("vault_exists")
-            if source == "file" and _is_same_folder(self._key_file, self._path):
-                raise self._problem("key_beside_vault")
-            await self._create(source, passphrase)
-            return self._status
-
-    async def unlock(self, passphrase: Secret) -> VaultStatus:
-        """Open a vault that is sealed with a passphrase. Raises Locked (`wrong_passphrase`).
-
-        The same work is done for every passphrase. Slowing down guessers is the caller's.
-        """
-        async with self._changing:
-            if self._status.state == OPEN:
-                return self._status
-            if self._database is None:
-                raise self._problem(self._status.reason)
-            await self._unlock(self._database, passphrase)
-            return self._status
+    def explain(self, part: Checked) -> tuple[str, str]:
+        """What was found, in words, and a command to paste, or ""."""
+        return explain(part.part, part.name, part.reason, self._path, self._key_file)
 
     async def accept(self) -> VaultStatus:
         """A person says that this copy is the vault from now on. Raises Locked, NotKept."""
         async with self._changing:
-            store = self._store
-            if store is None:
-                raise self._problem(self._status.reason)
+            store, _ = self._at_hand()
             await self._write(store.accept, self._machine_id())
             self._status = replace(self._status, restored=False)
             return self._status
 
-    async def close(self) -> None:
-        """Finish what was asked for, drop the key, let go of the file. `open` opens it again."""
+    async def rewrap(
+        self, sources: Sequence[str], proof: Offered, new: Offered, *, only: bool = False
+    ) -> VaultStatus:
+        """Let the vault be opened by these sources too, or by these `only`; its records stay.
+
+        A source that is named gets a new key, and `new` is what a person gives for it. Where only
+        a person can open the vault, `proof` must open it: else whoever may speak to the daemon
+        could add a key of their own. One transaction; raises Misconfigured, Locked, NotKept.
+        """
+        async with self._changing:
+            store, database = self._to_be_changed()
+            self._check_choice(sources, only=only)
+            vault_id = database.header.vault_id
+            with self._as_problems():
+                await self._ask(self._prove, database.header, proof)
+                keys = await self._ask(self._keys.make_all, sources, vault_id, new)
+                try:
+                    dropped = await self._write(store.rewrap, keys, only=only)
+                except NotKept:
+                    await self._ask(self._keys.unmake_all, keys)
+                    raise
+            await self._ask(self._keys.unmake_all, dropped)
+            self._status = replace(self._status, key_source=self.sources()[0])
+            return self._status
+
+    async def rekey(self, offered: Offered = NOTHING) -> VaultStatus:
+        """A new data key, and a new file in the place of the old one, which is overwritten.
+
+        `offered`: the passphrase, where it is one of the sources, and a new recovery code, where
+        there is one. What is kept meanwhile waits, and is kept in the new file. Raises Locked,
+        Misconfigured; then the vault is as it was.
+        """
+        async with self._changing:
+            store, database = self._to_be_changed()
+            with self._as_problems():
+                keys = await self._ask(self._keys.make_again, database.header, offered)
+                await self._write(store.rekey, keys, self._machine_id())
+            return self._status
+
+    async def reset(self, at: float, *, erase: bool = False) -> Path | None:
+        """Take the vault out of its place, whatever state it is in; where it lies now.
+
+        `at`: Unix seconds, for its new name. With `erase` it is overwritten and removed. Raises
+        LoginRequired where there is none, Misconfigured where the disk refuses, AnotherDaemon.
+        """
         self._keychain.interrupt()
         async with self._changing:
-            self._store = None
-            if self._database is not None:
-                database, self._database = self._database, None
-                await self._write(database.close)
-                self._status = VaultStatus(LOCKED, self._status.key_source, "closed")
-            for threads in (self._writer, self._locksmith):
-                threads.shutdown(wait=False)
-            self._writer, self._locksmith = _threads()
-
-    # --- Keeper -------------------------------------------------------------------------------
-
-    async def load(self) -> list[Kept]:
-        """See Keeper. What lies in the runtime folder is adopted on the way."""
-        return await self._write(self._opened().load)
-
-    async def journal(self, name: str, attempt: Attempt) -> None:
-        """See Keeper."""
-        await self._write(self._opened().journal, name, attempt)
-
-    async def keep(self, name: str, payload: bytes, expected: int) -> int:
-        """See Keeper. Once asked for, it is done, even if the asker is cancelled."""
-        return await self._write(self._opened().keep, name, payload, expected)
-
-    async def settle(self, name: str) -> None:
-        """See Keeper."""
-        await self._write(self._opened().settle, name)
-
-    async def put_aside(self, name: str, payload: bytes, reason: str) -> None:
-        """See Keeper."""
-        await self._write(self._opened().put_aside, name, payload, reason)
-
-    async def look_aside(self, name: str) -> bytes | None:
-        """See Keeper."""
-        return await self._write(self._opened().look_aside, name)
-
-    async def drop_aside(self, name: str) -> None:
-        """See Keeper."""
-        await self._write(self._opened().drop_aside, name)
-
-    async def forget(self, name: str) -> None:
-        """See Keeper."""
-        await self._write(self._opened().forget, name)
+            if self._database is None and not exists(self._path):
+                raise self._problem("no_vault")
+            header = self._database.header if self._database else None
+            aside = await self._reset(at, erase)
+            if erase and header is not None:
+                await self._ask(self._keys.unmake_all, header.wraps)
+            self._status = VaultStatus(ABSENT, reason="no_vault")
+            return aside
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _opened(self) -> Store:
-        if self._store is None:
-            raise NotKept("locked")
-        return self._store
+    def _to_be_changed(self) -> tuple[Store, Database]:
+        """Open, and no copy: what is a copy's key source may be the original's, too."""
+        found = self._at_hand()
+        if self._status.restored:
+            raise self._problem("restored_copy")
+        return found
 
-    def _problem(self, reason: str) -> CreddError:
-        return problem(reason, self._path, self._key_file)
+    def _check_choice(self, sources: Sequence[str], *, only: bool) -> None:
+        if not sources or not set(sources) <= set(SOURCES) or len(set(sources)) < len(sources):
+            raise self._problem("key_source_unknown")
+        if only and not set(sources) & set(DAILY):
+            raise self._problem("recovery_code_alone")
+        if "file" in sources and is_same_folder(self._key_file, self._path):
+            raise self._problem("key_beside_vault")
 
-    async def _write(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """On the writer thread; shielded, so that no cancelled caller stops a write half asked."""
-        return await asyncio.shield(_run(self._writer, lambda: call(*args, **kwargs)))
+    def _prove(self, header: Header, proof: Offered) -> None:
+        if needs_person(header) or proof != NOTHING:
+            self._keys.data_key_by_person(header, proof)
 
-    async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """On the thread for keys."""
-        return await _run(self._locksmith, lambda: call(*args, **kwargs))
+    def _check_sources(self, header: Header) -> list[Checked]:
+        looks = self._keys.look(header)
+        return [Checked("key-source", s, NOTED if why else WHOLE, why) for s, why in looks]
 
-    async def _open_file(self) -> None:
-        if self._database is not None:
-            return
-        if not exists(self._path):
-            self._status = VaultStatus(ABSENT, reason="no_vault")
-            return
+    async def _reset(self, at: float, erase: bool) -> Path | None:
+        """Let go of the file and take it away; where that fails, it is opened again."""
+        with self._as_problems():
+            await self._write(probe, self._path)  # before anything is closed
+        await self._let_go()
         try:
-            self._database = await self._write(open_database, self._path)
-        except Unreadable as fault:
-            state = NEWER if isinstance(fault, NewerVault) else UNREADABLE
-            self._status = VaultStatus(state, reason=fault.reason)
-        else:
-            self._status = self._locked("closed")
+            with self._as_problems():
+                return await self._write(self._take_away, at, erase)
+        except CreddError:
+            await self._open_file()
+            await self._try_sources(may_prompt=False)
+            raise
 
-    def _locked(self, reason: str) -> VaultStatus:
-        wraps = self._database.header.wraps if self._database else ()
-        return VaultStatus(LOCKED, wraps[0].source if wraps else "", reason)
-
-    async def _try_sources(self, *, may_prompt: bool) -> None:
-        database = self._database
-        if database is None or self._store is not None:
-            return
+    def _take_away(self, at: float, erase: bool) -> Path | None:
+        lock = lock_vault(self._path)
         try:
-            data_key = await self._ask(self._keys.data_key, database.header, may_prompt=may_prompt)
-        except KeyNotAtHand as failure:
-            self._status = self._locked(failure.reason)
-        else:
-            await self._use(database, data_key)
-
-    async def _unlock(self, database: Database, passphrase: Secret) -> None:
-        try:
-            data_key = await self._ask(
-                self._keys.data_key_by_passphrase, database.header, passphrase
-            )
-        except KeyNotAtHand as failure:
-            raise self._problem(failure.reason) from None
-        except HeaderDamaged:
-            raise self._problem("header_damaged") from None
-        await self._use(database, data_key)
-
-    async def _use(self, database: Database, data_key: bytes) -> None:
-        """The file with its key: from here on records are kept."""
-        try:
-            store, is_copy = await self._write(self._build_store, database, data_key)
-        except (Unreadable, NotKept) as fault:
-            self._database = None
-            await self._write(database.close)
-            self._status = VaultStatus(UNREADABLE, self._status.key_source, fault.reason)
-            return
-        self._store = store
-        self._status = VaultStatus(OPEN, self._locked("").key_source, restored=is_copy)
-
-    def _build_store(self, database: Database, data_key: bytes) -> tuple[Store, bool]:
-        store = Store(database, data_key, self._reserve, self._unsaved)
-        with contextlib.suppress(OSError):  # reading needs no reserve; `journal` insists on it
-            self._reserve.ensure()
-        return store, store.is_copy(self._machine_id())
-
-    async def _create(self, source: str, passphrase: Secret | None) -> None:
-        vault_id = os.urandom(16).hex()
-        data_key = os.urandom(KEY_SIZE)
-        try:
-            # First, so that no key is left lying about for a vault that can't be made.
-            await self._write(make_private_folder, self._path.parent)
-            key = await self._ask(self._keys.make, source, vault_id, passphrase)
-            await self._write(self._create_file, _header(vault_id, key, data_key), data_key)
-        except FileExistsError:
-            raise self._problem("vault_exists") from None
-        except (KeyNotAtHand, Unfit, Unreadable) as failure:
-            raise self._problem(failure.reason) from None
-        except (OSError, sqlite3.Error) as error:
-            raise self._problem(refusal(error)) from None
-        await self._open_file()
-        if self._database is not None:
-            await self._use(self._database, data_key)
-
-    def _create_file(self, header: Header, data_key: bytes) -> None:
-        machine = self._machine_id()
-
-        def fill(connection: sqlite3.Connection, inode: int) -> None:
-            first_rows(connection, data_key, Identity(inode, machine))
-
-        create_database(self._path, header, fill)
-
-
-def _header(vault_id: str, key: NewKey, data_key: bytes) -> Header:
-    return Header(vault_id, (wrap(key.kek, vault_id, key.source, key.parameters, data_key),))
-
-
-def _is_same_folder(one: Path, other: Path) -> bool:
-    return one.parent.resolve() == other.parent.resolve()
-
-
-def _threads() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-    """One thread for all SQL, one for all keys; neither exists before it is needed."""
-    return (
-        ThreadPoolExecutor(1, thread_name_prefix="credd-vault"),
-        ThreadPoolExecutor(1, thread_name_prefix="credd-keys"),
-    )
-
-
-def _run(threads: ThreadPoolExecutor, call: Callable[[], T]) -> asyncio.Future[T]:
-    return asyncio.get_running_loop().run_in_executor(threads, call)
+            if erase:
+                resetting.erase(self._path, self._unsaved.folder)
+                return None
+            return resetting.set_aside(self._path, self._unsaved.folder, at)
+        finally:
+            os.close(lock)

@@ -25,6 +25,9 @@ class NoKeychain:
     def store(self, account: str, text: str) -> None:
         raise KeyNotAtHand("keyring_absent")
 
+    def remove(self, account: str) -> None:
+        raise KeyNotAtHand("keyring_absent")
+
     def interrupt(self) -> None:
         pass
 
@@ -44,6 +47,10 @@ class MemoryKeychain:
     def store(self, account: str, text: str) -> None:
         self._unlock(may_prompt=True)
         self.entries[account] = text
+
+    def remove(self, account: str) -> None:
+        self._unlock(may_prompt=False)
+        self.entries.pop(account, None)
 
     def interrupt(self) -> None:
         pass

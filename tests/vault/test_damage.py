@@ -139,7 +139,7 @@ async def test_t24_an_unreadable_vault_says_so_and_is_never_replaced(tmp_path: P
     assert (status.state, status.reason) == ("unreadable", "empty")
     problem = vault.problem()
     assert problem is not None
-    assert "mv " in problem.remedy
+    assert problem.remedy == "credd-ctl vault reset"
     assert "rm " not in problem.remedy
     with pytest.raises(CreddError) as caught:
         await vault.create("file")

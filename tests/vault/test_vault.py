@@ -180,7 +180,7 @@ async def test_t27_no_key_lies_beside_the_vault(tmp_path: Path) -> None:
     home = Home(tmp_path)
     async with home.opened() as vault:
         await vault.keep("lab", b"canary-payload", 0)
-        data_key = vault._store._tables._data_key  # type: ignore[union-attr]
+        data_key = vault._store._tables.data_key  # type: ignore[union-attr]
         text = home_key(home)
         for place in home.path.parent.iterdir():
             content = place.read_bytes()
