@@ -21,6 +21,7 @@ import msgspec
 from credd import wire
 from credd.core.config_lines import Path, line_of_error, lines_of
 from credd.core.config_values import (
+    argv_problem,
     host_problem,
     is_duration,
     parse_duration,
@@ -82,11 +83,21 @@ class VaultSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HookSettings:
+    """`[hooks]`: commands as lists of words, none where empty. `desktop`: show notices there."""
+
+    on_login_required: Sequence[str] = ()
+    on_error: Sequence[str] = ()
+    desktop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole of config.toml, checked."""
 
     daemon: DaemonSettings = DaemonSettings()
     vault: VaultSettings = VaultSettings()
+    hooks: HookSettings = HookSettings()
     credentials: Mapping[str, Credential] = field(default_factory=dict)
 
     @classmethod
@@ -120,13 +131,18 @@ VAULT = (
         "where the vault's key comes from",
     ),
 )  # fmt: skip
+HOOKS = (
+    Setting("on_login_required", list[str], "the command to run, word by word", check=argv_problem),
+    Setting("on_error", list[str], "the command to run, word by word", check=argv_problem),
+    Setting("desktop", bool, "whether notices are shown on the desktop"),
+)
 PROVIDER = Setting("provider", str, "who issues the tokens", required=True)
 POLICY = (
     Setting("hosts", list[str], "the hosts that tokens may be sent to", check=_hosts),
     Setting("login_lifetime", float | str, "how long a login lasts", check=_duration),
     Setting("access_lifetime", float | str, "how long a token lasts", check=_duration),
 )
-SECTIONS = ("credentials", "daemon", "vault")
+SECTIONS = ("credentials", "daemon", "hooks", "vault")
 
 SECRETS = {
     "access_token": " --key-stdin",
@@ -150,6 +166,7 @@ def parse_config(text: str, catalog: Catalog) -> Config:
     config = Config(
         daemon=DaemonSettings(**_section(document, "daemon", DAEMON, book)),
         vault=VaultSettings(**_section(document, "vault", VAULT, book)),
+        hooks=HookSettings(**_section(document, "hooks", HOOKS, book)),
         credentials=_credentials(document, catalog, book),
     )
     book.settle()

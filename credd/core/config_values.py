@@ -1,4 +1,4 @@
-"""Single values of config.toml: durations, hosts, dates, and the words for what they should be.
+"""Single values of config.toml (durations, hosts, commands, dates), and what they should be.
 
 Pure. The hard thing is the host: it decides where tokens may go, so a pattern that would let one go
 anywhere (`*`, `*.org`), or that only looks like a host (a URL, a path), is refused.
@@ -110,6 +110,20 @@ def _is_address(name: str) -> bool:
         return bool(ipaddress.ip_address(name)) and "%" not in name
     except ValueError:
         return False
+
+
+def argv_problem(argv: list[str]) -> str:
+    """What keeps `argv` from being a command; "" where nothing does. No shell reads it, so its
+    first word is a program: a name that PATH finds, or a whole path."""
+    if not argv or not argv[0]:
+        return "needs a program as its first word"
+    if any("\0" in word for word in argv):
+        return "holds a character that no command line can carry"
+    if "/" in argv[0] and not argv[0].startswith("/"):
+        return "needs a whole path, beginning with /, or a program's name"
+    if any(sign.isspace() for sign in argv[0]) and "/" not in argv[0]:
+        return "is no shell line: write each word as a text of its own"
+    return ""
 
 
 def plain(value: Any) -> Any:

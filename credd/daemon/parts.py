@@ -18,10 +18,13 @@ from credd.api.entrance import connection_limit
 from credd.broker.broker import Broker
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
+from credd.broker.holding import Holding
 from credd.broker.logins import Logins, closing
+from credd.broker.noticing import Noticing
 from credd.broker.refresher import Refresher
 from credd.broker.shelf import Shelf
 from credd.broker.slots import Slots
+from credd.daemon.announcing import Announcer
 from credd.daemon.claim import claim, describe_daemon
 from credd.daemon.configuration import Configuration
 from credd.daemon.housekeeping import Housekeeping
@@ -31,6 +34,7 @@ from credd.vault.vault import Vault
 from credd.world.activation import listener
 from credd.world.clock import Clock
 from credd.world.hardening import raise_file_limit
+from credd.world.hooks import HookRunner
 from credd.world.http import HttpWorld
 
 
@@ -65,7 +69,10 @@ async def build(
         shelf.why_locked = vault.problem
         slots = Slots(configuration.current.daemon.in_flight_per_issuer)
         flights = Flights(vault, around, slots)
-        flights.landed = lambda _: shelf.stir()
+        hooks = stack.enter_context(contextlib.closing(HookRunner(environ)))
+        announcer = Announcer(hooks, places.socket, lambda: configuration.current.hooks)
+        noticing = Noticing(shelf, around, announcer.tell)
+        flights.landed = lambda holding: _landed(holding, shelf, noticing)
         grants = Grants(shelf, vault, around)
         broker = Broker(shelf, grants, flights, around)
         refresher = Refresher(shelf, broker, flights, around)
@@ -77,9 +84,14 @@ async def build(
         await stack.enter_async_context(closing(logins))
         app, limit = build_app(broker, logins, house), connection_limit(raise_file_limit())
         await stack.enter_async_context(serve(app, bound, limit=limit))
-        refreshing = asyncio.create_task(refresher.run())
-        stack.push_async_callback(_end, refreshing)
+        for chore in (refresher.run(), noticing.run()):
+            stack.push_async_callback(_end, asyncio.create_task(chore))
         yield Parts(broker, flights, refresher, house, configuration, vault)
+
+
+def _landed(holding: Holding, shelf: Shelf, noticing: Noticing) -> None:
+    shelf.stir()
+    noticing.look(holding)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
