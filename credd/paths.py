@@ -123,6 +123,11 @@ def audit_file(environ: Mapping[str, str], platform: str) -> str:
     return state_folder(environ, platform) + "/audit.jsonl"
 
 
+def sockets_file(environ: Mapping[str, str], platform: str) -> str:
+    """`sockets.json`: which job sockets there are; no secret is in it."""
+    return state_folder(environ, platform) + "/sockets.json"
+
+
 def daemon_file(environ: Mapping[str, str], platform: str) -> str:
     """`daemon.json`: which daemon serves this home."""
     return state_folder(environ, platform) + "/daemon.json"
@@ -189,11 +194,14 @@ def is_own_folder(folder: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def find_folder_fault(folder: str, euid: int) -> tuple[str, str] | None:
+def find_folder_fault(
+    folder: str, euid: int, closed_to_others: int = 0o077
+) -> tuple[str, str] | None:
     """What makes this folder unfit for our socket, as (detail, remedy); None if it is fit.
 
-    Fit is a real folder, ours, and closed to group and others. Raises OSError as `os.lstat` does
-    (FileNotFoundError where there is none).
+    Fit is a real folder, of `euid`, and closed to group and others: no bit of `closed_to_others` is
+    set in its mode. (A job socket for another uid lies in a folder which others may enter.) Raises
+    OSError as `os.lstat` does (FileNotFoundError where there is none).
     """
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
@@ -203,14 +211,18 @@ def find_folder_fault(folder: str, euid: int) -> tuple[str, str] | None:
             f"the socket's folder belongs to uid {found.st_uid}, not to us ({euid}): {folder}",
             f"ls -ld {quoted(folder)}",
         )
-    if found.st_mode & 0o077:
-        return (f"the socket's folder is open to others: {folder}", f"chmod 700 {quoted(folder)}")
+    if found.st_mode & closed_to_others:
+        mode = f"{0o777 & ~closed_to_others:o}"
+        return (
+            f"the socket's folder is open to others: {folder}",
+            f"chmod {mode} {quoted(folder)}",
+        )
     return None
 
 
-def check_socket_folder(folder: str, euid: int) -> None:
+def check_socket_folder(folder: str, euid: int, closed_to_others: int = 0o077) -> None:
     """Raise Misconfigured unless the folder is fit for our socket; OSError as `os.lstat` does."""
-    fault = find_folder_fault(folder, euid)
+    fault = find_folder_fault(folder, euid, closed_to_others)
     if fault is not None:
         raise _misconfigured(*fault)
 

@@ -44,6 +44,8 @@ LOGIN_ANSWERS = "/v1/logins/{id}/answers"
 RELOAD = "/v1/reload"
 UNLOCK = "/v1/unlock"
 VAULT_ACCEPT = "/v1/vault/accept"
+SOCKETS = "/v1/sockets"
+SOCKET = "/v1/sockets/{id}"
 
 
 class TokenReply(TypedDict):
@@ -136,7 +138,11 @@ class LifetimeReply(TypedDict):
 
 
 class LoginRequest(TypedDict, total=False):
-    """`POST /v1/logins`. Secrets are not in it: they are answers to questions of the login."""
+    """`POST /v1/logins`. Secrets are not in it: they are answers to questions of the login.
+
+    `browser` is `near` where one opened by the client would appear before the person, on this
+    machine, and `far` (or absent) elsewhere; the default flow depends on it.
+    """
 
     name: str
     provider: str
@@ -145,6 +151,7 @@ class LoginRequest(TypedDict, total=False):
     switch_account: bool
     timeout: float
     vault_key: str
+    browser: str
 
 
 class LoginReply(TypedDict):
@@ -156,13 +163,19 @@ class LoginReply(TypedDict):
 
 
 class LoginEvent(TypedDict, total=False):
-    """One NDJSON line of `GET /v1/logins/{id}/events`. `type`: `device-code`, `question`, `note`,
-    `done`, `failed`; the other fields depend on it."""
+    """One NDJSON line of `GET /v1/logins/{id}/events`. `type`: `device-code`, `authorization-url`,
+    `question`, `note`, `done`, `failed`; the other fields depend on it.
+
+    An `authorization-url` is for a browser; its answer comes to `redirect_uri` by itself. Where
+    that browser is on another machine, the question `redirect-url` takes the address it ended at.
+    """
 
     type: str
     verification_uri: str
     verification_uri_complete: str
     user_code: str
+    authorization_uri: str
+    redirect_uri: str
     expires_at: float
     question: str
     prompt: str
@@ -210,3 +223,37 @@ class UnlockRequest(TypedDict):
     """`POST /v1/unlock`."""
 
     passphrase: str
+
+
+class _SocketFolder(TypedDict):
+    folder: str
+    credentials: list[str]
+
+
+class SocketRequest(_SocketFolder, total=False):
+    """`POST /v1/sockets`: a job socket in `folder` (absolute), for these credentials and no others.
+
+    `ttl` is in seconds, none given means until it is removed. `uid` may connect, besides our own.
+    """
+
+    ttl: Optional[float]
+    uid: Optional[int]
+
+
+class SocketReply(TypedDict):
+    """One job socket. `ends_at` is in Unix seconds; not `listening`: `trouble` says why."""
+
+    id: str
+    path: str
+    credentials: list[str]
+    uid: Optional[int]
+    created_at: float
+    ends_at: Optional[float]
+    listening: bool
+    trouble: str
+
+
+class SocketsReply(TypedDict):
+    """`GET /v1/sockets`."""
+
+    sockets: list[SocketReply]

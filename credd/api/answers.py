@@ -217,6 +217,25 @@ async def accept_vault(front: Front, _asked: Asked) -> Answer:
     return None
 
 
+# --- job sockets ----------------------------------------------------------------------------
+
+
+async def create_socket(front: Front, asked: Asked) -> Answer:
+    """Make a job socket: tokens and rejections of some credentials, and nothing else."""
+    return await front.sockets.create(cast(wire.SocketRequest, asked.body))
+
+
+async def list_sockets(front: Front, _asked: Asked) -> Answer:
+    """List the job sockets."""
+    return {"sockets": front.sockets.all()}
+
+
+async def remove_socket(front: Front, asked: Asked) -> Answer:
+    """End a job socket; whoever uses it is cut off."""
+    await front.sockets.remove(asked.id)
+    return None
+
+
 async def openapi(_front: Front, asked: Asked) -> Answer:
     """Describe this API."""
     return cast(Mapping[str, Any], asked.request.app[DESCRIPTION])

@@ -11,23 +11,24 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from credd import wire
-from credd.api import asking, openapi
+from credd.api import asking, namespaces, openapi
 from credd.api.answers import DESCRIPTION, STREAMS, Answer
 from credd.api.connection import LOGGER, Connection
-from credd.api.entrance import Entrance
-from credd.api.interface import Broker, Front, House, Logins
+from credd.api.entrance import Entrance, FindFault
+from credd.api.interface import Broker, Front, House, JobSockets, Logins
 from credd.api.peers import Peer, peer_of
-from credd.api.problems import as_problems, unexpected
+from credd.api.problems import Handler, as_problems, unexpected
 from credd.api.routes import ROUTES, Route
 from credd.api.schema import Schema, Schemas
-from credd.errors import BadRequest, CreddError
+from credd.errors import BadRequest, CreddError, Denied
 
 KEEPALIVE = 30.0
 """Seconds; also the only bound on a caller that says nothing or trickles its headers, which is why
@@ -76,19 +77,65 @@ def _note_abandoned(task: asyncio.Task[Answer]) -> None:
 ERRANDS: web.AppKey[Errands] = web.AppKey("errands", Errands)
 
 
-def build_app(broker: Broker, logins: Logins, house: House) -> web.Application:
-    """The application that answers for these three."""
-    front = Front(broker, logins, house)
-    app = web.Application(middlewares=[as_problems], client_max_size=wire.MAX_REQUEST)
+JOB_SOCKET: web.AppKey[str] = web.AppKey("job_socket", str)
+"""The job socket that this application answers at, by its id; "" for the main socket."""
+
+
+def build_app(broker: Broker, logins: Logins, house: House, sockets: JobSockets) -> web.Application:
+    """The application that answers for these four, at the main socket."""
+    app = _empty_app("")
     app[DESCRIPTION] = openapi.describe()
-    app[ERRANDS] = Errands()
     app[STREAMS] = set()
-    schemas = Schemas()
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _handler(route, front, schemas))
+    _add_routes(app, ROUTES, Front(broker, logins, house, sockets))
     app.on_shutdown.append(_end_streams)
+    return app
+
+
+def build_job_app(front: Front, socket_id: str, names: Sequence[str]) -> web.Application:
+    """The application of one job socket: two routes, of the credentials in `names`.
+
+    Whatever else is asked, known here or not, gets the same answer, so that a container learns
+    nothing of what else there is.
+    """
+    app = _empty_app(socket_id)
+    app.middlewares.append(_only(frozenset(names)))
+    _add_routes(app, tuple(route for route in ROUTES if route.path in FOR_JOBS), front)
+    return app
+
+
+FOR_JOBS = frozenset({wire.TOKEN, wire.REJECTIONS})
+"""All the authority that travels with a job socket."""
+
+
+def _only(names: frozenset[str]) -> Middleware:
+    """Refuse everything but the routes of this application, and these names in them."""
+
+    @web.middleware
+    async def only(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.http_exception is not None or request.match_info["name"] not in names:
+            raise Denied(
+                "a job socket serves tokens and rejections of the credentials it was made for, "
+                "and nothing else",
+                remedy="credd-ctl socket list",
+                reason="job_socket",
+            )
+        return await handler(request)
+
+    return only
+
+
+def _empty_app(socket_id: str) -> web.Application:
+    app = web.Application(middlewares=[as_problems], client_max_size=wire.MAX_REQUEST)
+    app[JOB_SOCKET] = socket_id
+    app[ERRANDS] = Errands()
     app.on_cleanup.append(_finish_errands)
     return app
+
+
+def _add_routes(app: web.Application, routes: Sequence[Route], front: Front) -> None:
+    schemas = Schemas()
+    for route in routes:
+        app.router.add_route(route.method, route.path, _handler(route, front, schemas))
 
 
 async def _end_streams(app: web.Application) -> None:
@@ -154,23 +201,29 @@ async def serve(
     listener: socket.socket,
     *,
     limit: int,
-    uid: int | None = None,
+    uids: frozenset[int] | None = None,
     read_peer: Callable[[socket.socket], Peer] = peer_of,
+    find_fault: FindFault = namespaces.fault_of,
 ) -> AsyncIterator[Entrance]:
-    """Answer callers of `uid` (ours, unless said otherwise) while the context is open.
+    """Answer callers of `uids` (ours alone, unless said otherwise) while the context is open.
 
-    At its end nobody is let in any more, those inside have LEAVE_WITHIN seconds, and the listener
-    is left open: it is its owner's to close.
+    `find_fault` says what else is wrong with a caller; unless said otherwise, living in namespaces
+    of its own is. At its end nobody is let in any more, those inside have LEAVE_WITHIN seconds, and
+    the listener is left open: it is its owner's to close.
     """
     # Whoever leaves waits no longer; what must be finished all the same is an errand.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=LEAVE_WITHIN)
     await runner.setup()
     try:
-        caller = os.geteuid() if uid is None else uid
-        factory = _connections(runner)
-        async with Entrance(
-            listener, factory, uid=caller, limit=limit, read_peer=read_peer
-        ) as entrance:
+        entrance = Entrance(
+            listener,
+            _connections(runner),
+            uids=frozenset({os.geteuid()}) if uids is None else uids,
+            limit=limit,
+            read_peer=read_peer,
+            find_fault=find_fault,
+        )
+        async with entrance:
             yield entrance
     finally:
         await runner.cleanup()

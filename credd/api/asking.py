@@ -35,7 +35,7 @@ NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASC
 
 # RFC 6749, 3.3: printable ASCII without space, quotation mark and backslash.
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-LOGIN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 NAME = re.compile(wire.NAME_PATTERN)
 
 
@@ -73,8 +73,8 @@ def read_name(request: web.Request) -> str:
 
 
 def read_id(request: web.Request) -> str:
-    """The login in the path, "" where the route has none. Raises BadRequest."""
-    return _matching(request, "id", LOGIN_ID, "that is no login's id")
+    """The login or job socket in the path, "" where the route has none. Raises BadRequest."""
+    return _matching(request, "id", ID, "that is no id of ours")
 
 
 def _matching(request: web.Request, place: str, pattern: re.Pattern[str], fault: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from credd.api import namespaces
 from credd.api.peers import Peer, peer_of
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ def connection_limit(files: int) -> int:
     return max(1, files - min(256, files // 2))
 
 
+FindFault = Callable[[socket.socket], str]
+"""What else is wrong with a caller of the right uid, in words; "" for nothing."""
+
 Factory = Callable[[Callable[[], None]], asyncio.BaseProtocol]
 """Makes the protocol of one connection, which calls what it is handed when that is lost."""
 
@@ -48,8 +52,8 @@ Factory = Callable[[Callable[[], None]], asyncio.BaseProtocol]
 class Entrance:
     """Accepts connections while it is open: `async with Entrance(...)`.
 
-    Only callers of `uid` are let in, at most `limit` at a time. Afterwards the listener is still
-    open and still its owner's to close.
+    Only callers of `uids` are let in, with whom `find_fault` finds no fault, at most `limit` at a
+    time. Afterwards the listener is still open and still its owner's to close.
     """
 
     def __init__(
@@ -57,17 +61,20 @@ class Entrance:
         listener: socket.socket,
         factory: Factory,
         *,
-        uid: int,
+        uids: frozenset[int],
         limit: int,
         read_peer: Callable[[socket.socket], Peer] = peer_of,
+        find_fault: FindFault = namespaces.fault_of,
     ) -> None:
         self._listener = listener
         self._factory = factory
-        self._uid = uid
+        self._uids = uids
         self._limit = limit
         self._read_peer = read_peer
+        self._find_fault = find_fault
         self._guests: set[object] = set()
         self._arriving: set[asyncio.Task[None]] = set()
+        self._at_door: socket.socket | None = None
         self._reopening: asyncio.TimerHandle | None = None
         self._said: dict[str, float] = {}
 
@@ -93,13 +100,27 @@ class Entrance:
         self._loop.remove_reader(self._listener)
         if self._reopening is not None:
             self._reopening.cancel()
+        if self._at_door is not None:
+            self._at_door.close()
         if self._arriving:
             await asyncio.wait(self._arriving)
+
+    def move(self, listener: socket.socket) -> None:
+        """Let callers in through `listener` from now on; those inside stay. The old one is still
+        its owner's to close."""
+        listener.setblocking(False)
+        self._loop.remove_reader(self._listener)
+        if self._reopening is not None:
+            self._reopening.cancel()
+        self._listener = listener
+        self._open()
 
     # --- accepting ---------------------------------------------------------------------------
 
     def _open(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
+        if self._at_door is not None:
+            self._loop.call_soon(self._accept)
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
@@ -111,25 +132,41 @@ class Entrance:
                 self._say("%d connections, the most there may be; others wait", self._limit)
                 return self._pause(CROWDED_PAUSE)
             try:
-                connection, _ = self._listener.accept()
+                connection, fault = self._next()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return None
             except OSError as error:
                 self._say("can't accept connections: %s", error.strerror)
                 return self._pause(EXHAUSTED_PAUSE)
-            self._admit(connection)
+            if fault:
+                connection.close()  # before a byte is read
+            else:
+                self._admit(connection)
         return None
 
-    def _admit(self, connection: socket.socket) -> None:
-        """Let the caller in if it is one of ours; else close, before a byte is read."""
+    def _next(self) -> tuple[socket.socket, str]:
+        """The next caller, and why it is shown out, "" where it isn't. Raises OSError as accept(2)
+        does, and where a look at the caller takes a descriptor and none is left: then it stays at
+        the door until there is one."""
+        self._at_door = connection = self._at_door or self._listener.accept()[0]
+        fault = self._fault_of(connection)
+        self._at_door = None
+        return connection, fault
+
+    def _fault_of(self, connection: socket.socket) -> str:
         try:
             peer = self._read_peer(connection)
         except OSError:
             peer = Peer(-1, 0)  # nobody knows who it is, so it is nobody
-        if peer.uid != self._uid:
-            connection.close()
+        if peer.uid not in self._uids:
             self._say("refused a caller of uid %d (pid %d)", peer.uid, peer.pid)
-            return
+            return "another uid"
+        fault = self._find_fault(connection)
+        if fault:
+            self._say("refused a caller (pid %d): it %s", peer.pid, fault)
+        return fault
+
+    def _admit(self, connection: socket.socket) -> None:
         guest = object()
         self._guests.add(guest)
         task = self._loop.create_task(self._receive(connection, guest))

@@ -112,6 +112,22 @@ class House(Protocol):
         ...
 
 
+class JobSockets(Protocol):
+    """The sockets that serve a few credentials to a container, another uid, or a far host."""
+
+    async def create(self, request: wire.SocketRequest) -> wire.SocketReply:
+        """Make one and listen at it."""
+        ...
+
+    def all(self) -> list[wire.SocketReply]:
+        """All there are, oldest first."""
+        ...
+
+    async def remove(self, socket: str, /) -> None:
+        """End one, by its id."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """Whom the handlers ask."""
@@ -119,3 +135,4 @@ class Front:
     broker: Broker
     logins: Logins
     house: House
+    sockets: JobSockets

@@ -169,6 +169,20 @@ class Calls:
         """`DELETE /v1/logins/{id}`: end it; nothing is kept of it."""
         return self._bare("DELETE", _route(wire.LOGIN, login_id))
 
+    # --- job sockets ---
+
+    def create_socket(self, request: wire.SocketRequest) -> wire.SocketReply:
+        """`POST /v1/sockets`: a job socket for these credentials."""
+        return cast(wire.SocketReply, self._post(wire.SOCKETS, request))
+
+    def sockets(self) -> wire.SocketsReply:
+        """`GET /v1/sockets`: all of them."""
+        return cast(wire.SocketsReply, self._get(wire.SOCKETS))
+
+    def remove_socket(self, socket_id: str) -> dict[str, Any]:
+        """`DELETE /v1/sockets/{id}`: end it."""
+        return self._bare("DELETE", _route(wire.SOCKET, socket_id))
+
     # --- how ---
 
     def socket_path(self) -> str:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import credd
-from credd.api.app import build_app, serve
+from credd.api.app import build_app, build_job_app, serve
 from credd.api.entrance import connection_limit
+from credd.api.interface import Front
 from credd.broker.broker import Broker
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
@@ -27,7 +31,10 @@ from credd.broker.slots import Slots
 from credd.daemon.announcing import Announcer
 from credd.daemon.claim import claim, describe_daemon
 from credd.daemon.configuration import Configuration
+from credd.daemon.door import Door
 from credd.daemon.housekeeping import Housekeeping
+from credd.daemon.job_records import JobSocket
+from credd.daemon.job_sockets import JobSockets, shares
 from credd.daemon.places import Places
 from credd.daemon.surroundings import RealSurroundings
 from credd.vault.vault import Vault
@@ -48,6 +55,7 @@ class Parts:
     house: Housekeeping
     configuration: Configuration
     vault: Vault
+    door: Door
 
 
 @contextlib.asynccontextmanager
@@ -81,12 +89,27 @@ async def build(
 
         house.apply(configuration.current)
         await house.open_vault()
+        limit, job_limit = shares(connection_limit(raise_file_limit()))
+        sockets = JobSockets(places.sockets_file, shelf.find, around.now)
+        front = Front(broker, logins, house, sockets)
+        sockets.serve = functools.partial(_serve_job, front, job_limit)
+        app = build_app(broker, logins, house, sockets)
+        entrance = await stack.enter_async_context(serve(app, bound, limit=limit))
+        door = stack.enter_context(Door(places.socket, entrance))
+        await stack.enter_async_context(sockets)
         await stack.enter_async_context(closing(logins))
-        app, limit = build_app(broker, logins, house), connection_limit(raise_file_limit())
-        await stack.enter_async_context(serve(app, bound, limit=limit))
         for chore in (refresher.run(), noticing.run()):
             stack.push_async_callback(_end, asyncio.create_task(chore))
-        yield Parts(broker, flights, refresher, house, configuration, vault)
+        yield Parts(broker, flights, refresher, house, configuration, vault, door)
+
+
+def _serve_job(
+    front: Front, limit: int, job: JobSocket, listener: socket.socket
+) -> contextlib.AbstractAsyncContextManager[object]:
+    """Serve a job socket. Whoever may use it may live in any namespace: that is what it is for."""
+    app = build_job_app(front, job.id, job.credentials)
+    uids = frozenset({os.geteuid()} if job.uid is None else {os.geteuid(), job.uid})
+    return serve(app, listener, limit=limit, uids=uids, find_fault=lambda _: "")
 
 
 def _landed(holding: Holding, shelf: Shelf, noticing: Noticing) -> None:

@@ -75,20 +75,23 @@ def _checked(handed: socket.socket) -> socket.socket:
     return handed
 
 
-def bind(path: str) -> socket.socket:
+def bind(path: str, *, guest: int | None = None) -> socket.socket:
     """Listen at `path`, in a folder that is made if need be. Raises as `listener`.
 
     The file is never wider than 0600, not for an instant, and stays there when the socket is
     closed: to a client it then says that a daemon was here and may come back.
+
+    `guest` is another uid that may connect. Root gives the file to it. Nobody else can, so then the
+    file is open to all, and whoever accepts must ask the kernel who it is before reading a byte.
     """
     folder, name = os.path.split(path)
     arriving = f"{folder}/.{name}"
     paths.check_length(arriving, sys.platform)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    paths.check_socket_folder(folder, os.geteuid())
+    paths.check_socket_folder(folder, os.geteuid(), 0o077 if guest is None else 0o066)
     with _alone_in(folder):
-        _make_sure_nobody_listens(path)
-        return _bind_and_rename(arriving, path)
+        _make_sure_nobody_listens(path, {os.geteuid(), guest})
+        return _bind_and_rename(arriving, path, guest)
 
 
 @contextlib.contextmanager
@@ -102,13 +105,13 @@ def _alone_in(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make_sure_nobody_listens(path: str) -> None:
+def _make_sure_nobody_listens(path: str, owners: set[int | None]) -> None:
     """Raise AnotherDaemon if someone does, Misconfigured if what lies there is not ours."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in owners:
         raise Misconfigured(f"something else lies where our socket goes: {path}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(ANSWERS_WITHIN)
@@ -125,7 +128,7 @@ def _who_listens(probe: socket.socket, code: int) -> str:
     return f"process {pid} on {socket.gethostname()}"
 
 
-def _bind_and_rename(arriving: str, path: str) -> socket.socket:
+def _bind_and_rename(arriving: str, path: str, guest: int | None) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(arriving)  # left by one that died just here; the lock is ours now
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -136,6 +139,7 @@ def _bind_and_rename(arriving: str, path: str) -> socket.socket:
             bound.bind(arriving)
         finally:
             os.umask(before)
+        _open_to(guest, arriving)
         bound.listen(BACKLOG)
         bound.setblocking(False)
         os.rename(arriving, path)
@@ -143,3 +147,13 @@ def _bind_and_rename(arriving: str, path: str) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _open_to(guest: int | None, path: str) -> None:
+    """Let another uid connect to the file. In its folder it can change nothing."""
+    if guest is None:
+        return
+    if os.geteuid() == 0:
+        os.chown(path, guest, -1)
+    else:
+        os.chmod(path, 0o666)  # noqa: S103 - who accepts asks the kernel who it is

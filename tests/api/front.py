@@ -34,6 +34,11 @@ CREDENTIAL: wire.CredentialReply = {
                 "attempts": 1, "next_try_at": None},
 }  # fmt: skip
 
+SOCKET: wire.SocketReply = {
+    "id": "train", "path": "/run/job/credd.sock", "credentials": ["lab"], "uid": None,
+    "created_at": 1000.0, "ends_at": 2000.0, "listening": True, "trouble": "",
+}  # fmt: skip
+
 
 @dataclass
 class Served:
@@ -153,6 +158,17 @@ class Fakes:
     async def accept_vault(self) -> None:
         self._note("accept_vault")
 
+    async def create(self, request: wire.SocketRequest) -> wire.SocketReply:
+        self._note("create", dict(request))
+        return SOCKET
+
+    def all(self) -> list[wire.SocketReply]:
+        self._note("all")
+        return [SOCKET]
+
+    async def remove(self, socket: str) -> None:
+        self._note("remove", socket)
+
 
 @dataclass
 class Door:
@@ -200,7 +216,7 @@ async def opened(
             os.unlink(path)
         listener.bind(path)
         listener.listen(backlog)
-        app = build_app(behind, behind, behind)
+        app = build_app(behind, behind, behind, behind)
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as client,
             serve(app, listener, limit=limit, **how) as entrance,

@@ -21,6 +21,7 @@ BODIES: dict[str, Any] = {
     wire.LOGINS: {"name": "lab", "provider": "oidc", "settings": {"scopes": ["openid"]},
                   "timeout": 300},
     wire.LOGIN_ANSWERS: {"question": "password", "answer": "pw-CANARY-answer"},
+    wire.SOCKETS: {"folder": "/run/job", "credentials": ["lab"], "ttl": 60.0},
     wire.UNLOCK: {"passphrase": "pw-CANARY-phrase"},
 }  # fmt: skip
 QUERIES = {wire.LIFETIME: "?for=60"}
@@ -28,6 +29,10 @@ QUERIES = {wire.LIFETIME: "?for=60"}
 
 def target(route: Route) -> str:
     return route.path.replace("{name}", "lab").replace("{id}", "l-1") + QUERIES.get(route.path, "")
+
+
+def body(route: Route) -> Any:
+    return BODIES[route.path] if route.request else None
 
 
 def ids(route: Route) -> str:
@@ -50,7 +55,7 @@ async def test_every_route_answers_as_described(route: Route, tmp_path: Path) ->
     (expected,) = (status for status in operation["responses"] if status != "default")
     async with opened(tmp_path) as door:
         url = "http://credd" + target(route)
-        async with door.client.request(route.method, url, json=BODIES.get(route.path)) as answer:
+        async with door.client.request(route.method, url, json=body(route)) as answer:
             assert str(answer.status) == expected
             assert answer.headers["Cache-Control"] == "no-store"
             text = await answer.text()
