@@ -90,6 +90,7 @@ async def _chores(parts: Parts, notifier: Notifier) -> AsyncIterator[None]:
         tasks = await stack.enter_async_context(_tasks())
         tasks.begin(_watch_config(parts))
         tasks.begin(_retry_vault(parts))
+        tasks.begin(parts.door.keep())
         if notifier.watchdog:
             tasks.begin(_stay_alive(notifier, notifier.watchdog))
         loop = asyncio.get_running_loop()
