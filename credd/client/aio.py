@@ -10,6 +10,8 @@ import asyncio
 
 from credd.client import sync
 from credd.client.calls import Scope
+from credd.client.login_wait import LoginWait
+from credd.errors import CreddError
 
 
 async def get_token(
@@ -19,10 +21,18 @@ async def get_token(
     audience: str | None = None,
     scope: Scope = None,
 ) -> str:
-    """An access token; see `credd.get_token`. A cancelled question still ends by its deadline."""
+    """An access token; see `credd.get_token`. A cancelled question still ends by its deadline, and
+    a wait for a person (CREDD_WAIT_FOR_LOGIN) ends at once."""
     found = sync.remembered(name, min_valid=min_valid, audience=audience, scope=scope)
     if found is not None:
         return found
-    return await asyncio.to_thread(
-        sync.get_token, name, min_valid=min_valid, audience=audience, scope=scope
-    )
+    wait = None
+    while True:
+        try:
+            return await asyncio.to_thread(
+                sync.get_token_now, name, min_valid=min_valid, audience=audience, scope=scope
+            )
+        except CreddError as error:
+            wait = wait or LoginWait()
+            pause = wait.pause_or_raise(error)
+        await asyncio.sleep(pause)

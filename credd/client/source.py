@@ -38,6 +38,9 @@ the same as in the daemon, for the way to the resource server."""
 
 FOR_EVER = float("inf")
 
+WAIT_FOR_LOGIN = "CREDD_WAIT_FOR_LOGIN"
+"""Says that a job sleeps until a person has logged in; see `login_wait`, loaded only then."""
+
 
 class Held:
     """A token in hand; never changed, so that it can be read without a lock. Unix times.
@@ -145,12 +148,17 @@ class TokenSource:
         """An access token, remembered until it is due for a refresh.
 
         `min_valid`: valid for so many more seconds, or an error. Raises CreddError's children:
-        DaemonUnreachable and UpstreamUnavailable only once the token in hand is no longer good.
+        DaemonUnreachable and UpstreamUnavailable only once the token in hand is no longer good;
+        LoginRequired and Locked only once CREDD_WAIT_FOR_LOGIN is over.
         """
         held = self._held
         if min_valid is None and held.received_at <= time.time() < held.refresh_at:
             return held.access_token
         return self._current(min_valid).access_token
+
+    def token_now(self, min_valid: float | None = None) -> str:
+        """As `token`, without waiting for a person whatever CREDD_WAIT_FOR_LOGIN says."""
+        return self._asked(min_valid).access_token
 
     def get(self, min_valid: float | None = None) -> wire.TokenReply:
         """As `token`, with all that is known about it."""
@@ -197,6 +205,17 @@ class TokenSource:
     # --- the slow path ---
 
     def _current(self, min_valid: float | None) -> Held:
+        try:
+            return self._asked(min_valid)
+        except CreddError as error:
+            if not os.environ.get(WAIT_FOR_LOGIN):
+                raise
+            from credd.client.login_wait import persevere
+
+            # Outside of the flight: each thread waits by itself, and each try is shared.
+            return persevere(lambda: self._asked(min_valid), error)
+
+    def _asked(self, min_valid: float | None) -> Held:
         while True:
             held = self._held
             now = time.time()

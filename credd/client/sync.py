@@ -98,6 +98,17 @@ def get_token(
     return _client.get_token(name, min_valid=min_valid, audience=audience, scope=scope)
 
 
+def get_token_now(
+    name: str | None = None,
+    *,
+    min_valid: float | None = None,
+    audience: str | None = None,
+    scope: Scope = None,
+) -> str:
+    """As `get_token`, without waiting for a person: for who waits in another way."""
+    return _client.source(name, audience=audience, scope=scope).token_now(min_valid)
+
+
 def remembered(
     name: str | None = None,
     *,

@@ -28,7 +28,7 @@ Print an access token of the credential NAME; without NAME, of $CREDD_CREDENTIAL
   --min-valid S   valid for S more seconds at least, or fail
   --audience A    a token for this audience
   --scope S       a token narrowed to this scope; may be repeated
-  --timeout S     wait S seconds at most (60)
+  --timeout S     wait S seconds at most (60; for a login: $CREDD_WAIT_FOR_LOGIN)
   --version       print the version
   --help          print this
 
@@ -124,7 +124,7 @@ def _checked_name(name: str) -> str:
 
 def _fetch_and_print(name: str, options: dict[str, list[str]]) -> int:
     try:
-        token = fetch(name, options)
+        token = fetch_patiently(name, options)
     except Exception as error:
         from credd.errors import CreddError
 
@@ -133,6 +133,23 @@ def _fetch_and_print(name: str, options: dict[str, list[str]]) -> int:
         _complain(error.detail, error.remedy)
         return error.exit_code
     return _print(token + b"\n")
+
+
+def fetch_patiently(name: str, options: dict[str, list[str]]) -> bytes:
+    """One access token; where CREDD_WAIT_FOR_LOGIN says so, once a person has logged in. A
+    --timeout bounds that, too. Raises CreddError."""
+    try:
+        return fetch(name, options)
+    except Exception as error:
+        if not os.environ.get("CREDD_WAIT_FOR_LOGIN"):
+            raise
+        from credd.client.login_wait import persevere
+        from credd.errors import CreddError
+
+        if not isinstance(error, CreddError):
+            raise
+        within = float(options["--timeout"][0]) if "--timeout" in options else None
+        return persevere(lambda: fetch(name, options), error, within)
 
 
 def fetch(name: str, options: dict[str, list[str]]) -> bytes:

@@ -1,35 +1,15 @@
 """Durations as people write and read them: `72h` in, `2 d 23 h` out.
 
-Pure. Everything inside credd is seconds; this is the one place where they get a unit.
+Pure. Everything inside credd is seconds; what is shown to a person gets its unit here.
 """
 
 from __future__ import annotations
 
-import re
 import time
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+from credd.client.durations import parse_duration
 
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)", re.ASCII)
-_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?", re.ASCII)
-
-LONGEST = 100 * 365 * 86400
-"""Seconds: a hundred years. More is a slip of the finger, and overflows calendars."""
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90`, `90s`, `15m`, `72h`, `3d`, `1w` or `1h30m`.
-
-    Raises ValueError, whose message names the forms that are understood.
-    """
-    compact = text.strip().lower()
-    if not _WHOLE.fullmatch(compact):
-        raise ValueError(f"{text!r} is no duration; write 90, 90s, 15m, 72h, 3d or 1h30m")
-    pieces = _PIECE.findall(compact)
-    seconds: float = sum(float(number) * SECONDS[unit or "s"] for number, unit in pieces)
-    if seconds > LONGEST:
-        raise ValueError(f"{text!r} is more than a hundred years")
-    return seconds
+__all__ = ["clock", "parse_duration", "spoken"]
 
 
 def spoken(seconds: float) -> str:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -25,7 +25,10 @@ from credd.ctl.guestwing import guest_folder
 from credd.ctl.options import Verb, verb
 from credd.ctl.output import warn
 from credd.ctl.session import Session
-from credd.errors import BadRequest, CreddError, LoginRequired, Misconfigured
+from credd.errors import BadRequest, CreddError, Locked, LoginRequired, Misconfigured
+
+if TYPE_CHECKING:
+    from credd.client.calls import Calls
 
 OWN_FAILURE, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """env(1), nice(1), timeout(1) and docker say the same."""
@@ -108,7 +111,7 @@ def prepared(session: Session, wishes: list[Wish]) -> dict[str, str]:
     """The child's environment. Raises CreddError where a credential can't serve it."""
     environ = session.environ()
     client = session.patient_client()
-    credentials = [usable(client.credential(wish.name), environ) for wish in wishes]
+    credentials = [waited_for(client, wish.name) for wish in wishes]
     environ.update(merged(credentials))
     environ["CREDD_SOCK"] = session.socket_path()
     environ["CREDD_CREDENTIAL"] = wishes[0].name
@@ -119,17 +122,27 @@ def prepared(session: Session, wishes: list[Wish]) -> dict[str, str]:
     return environ
 
 
-def usable(credential: wire.CredentialReply, environ: dict[str, str]) -> wire.CredentialReply:
-    """The credential; LoginRequired, before the job starts, where it could serve nothing.
+def waited_for(client: Calls, name: str) -> wire.CredentialReply:
+    """The credential, once it can be used; waits for a person where CREDD_WAIT_FOR_LOGIN says."""
+    try:
+        return usable(client.credential(name))
+    except CreddError as error:
+        from credd.client.login_wait import persevere
 
-    CREDD_WAIT_FOR_LOGIN says that the job itself waits for a person.
-    """
-    needs_login = credential["exit_code"] == LoginRequired.exit_code
-    if needs_login and not environ.get("CREDD_WAIT_FOR_LOGIN"):
+        return persevere(lambda: usable(client.credential(name)), error)
+
+
+def usable(credential: wire.CredentialReply) -> wire.CredentialReply:
+    """The credential; LoginRequired or Locked, before the job starts, where it could serve
+    nothing."""
+    name, remedy = credential["name"], credential["remedy"]
+    if credential["exit_code"] == LoginRequired.exit_code:
         raise LoginRequired(
-            f"{credential['name']} needs a login before a job can use it",
-            remedy=credential["remedy"] or f"credd-ctl login {credential['name']}",
+            f"{name} needs a login before a job can use it",
+            remedy=remedy or f"credd-ctl login {name}",
         )
+    if credential["exit_code"] == Locked.exit_code:
+        raise Locked(f"{name} is of no use before the vault is unlocked", remedy=remedy)
     return credential
 
 

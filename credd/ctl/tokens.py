@@ -43,10 +43,21 @@ def token(
     shape: str,
     as_json: bool,
 ) -> None:
-    """Print an access token that works now."""
-    reply = session.patient_client().token(
-        name, min_valid=min_valid, audience=audience, scope=" ".join(scopes) or None
-    )
+    """Print an access token that works now.
+
+    With CREDD_WAIT_FOR_LOGIN=2h it waits so long for a person to log in.
+    """
+    client, scope = session.patient_client(), " ".join(scopes) or None
+
+    def fetched() -> wire.TokenReply:
+        return client.token(name, min_valid=min_valid, audience=audience, scope=scope)
+
+    try:
+        reply = fetched()
+    except CreddError as error:
+        from credd.client.login_wait import persevere
+
+        reply = persevere(fetched, error)
     click.echo(shaped(reply, "json" if as_json else shape))
 
 

@@ -165,12 +165,26 @@ def test_its_own_failures_exit_as_those_of_env(
 
 
 def test_a_job_that_could_get_no_token_is_not_started(home: Home, daemon: Standin) -> None:
-    """125 and the login as remedy; unless the job was told to wait for a person."""
+    """125 and the login as remedy, at once, and after the wait for a person that was allowed."""
     daemon.credentials["lab"] = login_required()
-    done = home.ctl("exec", "-c", "lab", "--", "true")
-    assert done.returncode == 125
-    assert done.stderr.splitlines()[-1] == "credd-ctl login lab"
-    assert home.ctl("exec", "-c", "lab", "--", "true", CREDD_WAIT_FOR_LOGIN="2h").returncode == 0
+    for allowed in ("", "0.3s"):
+        done = home.ctl("exec", "-c", "lab", "--", "touch", "ran", CREDD_WAIT_FOR_LOGIN=allowed)
+        assert done.returncode == 125
+        assert done.stderr.splitlines()[-1] == "credd-ctl login lab"
+        assert ("waiting for a person" in done.stderr) == bool(allowed)
+    assert not (home.folder / "ran").exists()
+
+
+def test_a_job_waits_for_a_person(home: Home, lab: Standin) -> None:
+    """With CREDD_WAIT_FOR_LOGIN it starts once somebody has logged in, and not before."""
+    good, lab.credentials["lab"] = lab.credentials["lab"], login_required()
+    words = ("exec", "-c", "lab", "--", "echo", "it runs")
+    with home.terminal(*words, CREDD_WAIT_FOR_LOGIN="2h") as job:
+        job.expect("credd-ctl login lab")
+        assert job.process.poll() is None
+        lab.credentials["lab"] = good
+        job.expect("it runs")
+        assert job.end() == 0
 
 
 # --- the guest wing's folder ----------------------------------------------------------------
