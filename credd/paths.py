@@ -208,7 +208,7 @@ def find_folder_fault(
         return (f"the socket's folder is not a real folder: {folder}", f"ls -ld {quoted(folder)}")
     if found.st_uid != euid:
         return (
-            f"the socket's folder belongs to uid {found.st_uid}, not to us ({euid}): {folder}",
+            f"the socket's folder belongs to uid {found.st_uid}, and should to {euid}: {folder}",
             f"ls -ld {quoted(folder)}",
         )
     if found.st_mode & closed_to_others:

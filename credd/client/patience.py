@@ -49,6 +49,7 @@ MARGIN = 0.9
 """Of the time left, for the daemon: its answer then beats our deadline, and says what is wrong."""
 
 START_DAEMON = "credd &"
+FORWARD = "credd-ctl forward &"
 
 NO_SOCKET, NOBODY_LISTENS, NO_ANSWER = "no socket", "nobody listens", "no answer"
 
@@ -169,7 +170,7 @@ class Waiting:
         from credd.errors import DaemonUnreachable
 
         return DaemonUnreachable(
-            f"the credd daemon can't be reached at {self._path}: {why}", remedy=START_DAEMON
+            f"the credd daemon can't be reached at {self._path}: {why}", remedy=how_to_reach()
         )
 
     def _lost(self) -> DaemonUnreachable:
@@ -181,6 +182,12 @@ class Waiting:
             remedy="credd-ctl status",
             reason="reply_lost",
         )
+
+
+def how_to_reach() -> str:
+    """The command that makes a daemon answer. Within a job of Slurm the daemon runs elsewhere, and
+    one that were started here would hold no login."""
+    return FORWARD if os.environ.get("SLURM_JOB_ID") else START_DAEMON
 
 
 def shorter_wait(left: float) -> float | None:

@@ -148,11 +148,12 @@ def read_reply(wire: Wire) -> Reply:
 def connect(path: str, deadline: float) -> Wire:
     """A connection to our own daemon; errors as in `exchange`."""
     paths.check_length(path, sys.platform)
-    check_folder(os.path.dirname(path))
+    owner = owner_of(path)
+    check_folder(os.path.dirname(path), owner)
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         _connect_blocking(socket, path, deadline)
-        check_listener(peer_uid(socket), path)
+        check_listener(peer_uid(socket), path, owner)
     except BaseException:
         socket.close()
         raise
@@ -180,10 +181,26 @@ def timeval(seconds: float) -> bytes:
     return b"".join(part.to_bytes(width, sys.byteorder) for part in parts)
 
 
-def check_folder(folder: str) -> None:
-    """Raise Denied unless the socket's folder is ours and closed to others."""
+def owner_of(path: str) -> int | None:
+    """The uid whose daemon may listen at `path`; None for our own, as nearly always.
+
+    A job socket may belong to another user's daemon. That takes a person's word twice: CREDD_SOCK
+    names this very path and CREDD_SOCK_UID the uid. The path alone would not do, since whoever is
+    first in a folder like /tmp can make that one.
+    """
+    named = os.environ.get("CREDD_SOCK_UID", "")
+    is_named = named.isascii() and named.isdigit()
+    return int(named) if is_named and os.environ.get("CREDD_SOCK", "").rstrip("/") == path else None
+
+
+def check_folder(folder: str, owner: int | None = None) -> None:
+    """Raise Denied unless the socket's folder is ours and closed to others; the `owner`'s, where
+    there is one, and written to by nobody else."""
     try:
-        fault = paths.find_folder_fault(folder, os.geteuid())
+        if owner is None:
+            fault = paths.find_folder_fault(folder, os.geteuid())
+        else:
+            fault = paths.find_folder_fault(folder, owner, 0o022)
     except PermissionError:
         fault = (f"the socket's folder is closed to us: {folder}", _look_at(folder))
     if fault is not None:
@@ -204,10 +221,11 @@ def peer_uid(socket: _socket.socket) -> int:
     return uid
 
 
-def check_listener(uid: int, path: str) -> None:
-    """Raise Denied unless the listener runs as us."""
-    if uid != os.geteuid():
-        detail = f"uid {uid} listens at {path}, and we are uid {os.geteuid()}"
+def check_listener(uid: int, path: str, owner: int | None = None) -> None:
+    """Raise Denied unless the listener runs as us, or as the `owner` where there is one."""
+    if uid != (os.geteuid() if owner is None else owner):
+        wanted = f"we are uid {os.geteuid()}" if owner is None else f"CREDD_SOCK_UID is {owner}"
+        detail = f"uid {uid} listens at {path}, and {wanted}"
         raise _denied(detail, _look_at(os.path.dirname(path)))
 
 

@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "refresh": "credd.ctl.tokens:refresh",
     "reload": "credd.ctl.upkeep:reload",
     "remove": "credd.ctl.leaving:remove",
+    "socket": "credd.ctl.sockets:socket",
     "status": "credd.ctl.status:status",
     "token": "credd.ctl.tokens:token",
     "unlock": "credd.ctl.upkeep:unlock",

@@ -66,6 +66,13 @@ ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
     (lambda c: c.reload(), Request("POST", "/v1/reload", {}), True),
     (lambda c: c.unlock("x"), Request("POST", "/v1/unlock", {"passphrase": "x"}), True),
     (lambda c: c.accept_vault(), Request("POST", "/v1/vault/accept", {}), True),
+    (
+        lambda c: c.create_socket({"folder": "/run/job", "credentials": ["lab"]}),
+        Request("POST", "/v1/sockets", {"folder": "/run/job", "credentials": ["lab"]}),
+        False,
+    ),
+    (lambda c: c.sockets(), Request("GET", "/v1/sockets", None), True),
+    (lambda c: c.remove_socket("l-1"), Request("DELETE", "/v1/sockets/l-1", None), False),
 ]
 IDS = [f"{asked.method} {asked.target}" for _, asked, _ in ROUTES]
 
