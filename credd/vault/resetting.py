@@ -2,8 +2,9 @@
 
 Knows the names of a vault's files; looks into none of them, so it works on one that is locked,
 damaged, or a newer credd's. The one hard thing: a log (`-wal`) may hold the only copy of a rotated
-token, and is of no use without its file. So all names are given first and only then are the old
-ones taken away; killed in between, both are there, and nothing is lost.
+token, and is of no use without its file. A vault that was closed has none, and is moved in one
+step; else all new names are given first and only then are the old ones taken away: killed in
+between, both are there, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ def set_aside(path: Path, unsaved: Path, at: float) -> Path:
     stamp = _free_stamp(path, at)
     moves = [(_part(path, part), _part(path, ASIDE + stamp + part)) for part in PARTS]
     moves = [(old, new) for old, new in moves if os.path.lexists(old)]
-    for old, new in moves:
-        _give_name(old, new)
-    files.sync_folder(path.parent)
-    for old, _ in moves:
-        old.unlink(missing_ok=True)
+    if len(moves) == 1:
+        moves[0][0].rename(moves[0][1])
+    else:
+        _move_together(moves)
+    for _, new in moves:
+        _make_private(new)
     files.sync_folder(path.parent)
     with contextlib.suppress(FileNotFoundError):
         unsaved.rename(unsaved.with_name(unsaved.name + ASIDE + stamp))
@@ -67,6 +69,14 @@ def _free_stamp(path: Path, at: float) -> str:
         at += 1
 
 
+def _move_together(moves: list[tuple[Path, Path]]) -> None:
+    for old, new in moves:
+        _give_name(old, new)
+    files.sync_folder(moves[0][0].parent)
+    for old, _ in moves:
+        old.unlink(missing_ok=True)
+
+
 def _give_name(old: Path, new: Path) -> None:
     """A second name; where there can be none (a folder, a file system without links), the only
     one."""
@@ -76,6 +86,9 @@ def _give_name(old: Path, new: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
             raise
         old.rename(new)
+
+
+def _make_private(new: Path) -> None:
     found = new.lstat()
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
         new.chmod(files.PRIVATE)

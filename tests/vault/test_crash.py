@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,3 +113,56 @@ async def test_a_creation_that_was_killed_leaves_nothing_that_matters(tmp_path: 
         assert vault.status().state == "open"
     assert home.key_file.read_bytes() == key
     assert not list(home.path.parent.glob("*.new-*"))
+
+
+# --- killed before each line of a change ------------------------------------------------------
+
+WHOLE = ["vault.db", "vault.db-lock", "vault.db-reserve", "vault.db-wal"]
+BEFORE: dict[str, Any] = {
+    "state": "open", "restored": False, "files": WHOLE, "sources": ["file"],
+    "records": {"home": "home one", "lab": "lab one"}, "attempts": ["lab"], "late": "late",
+    "damaged": [], "next": 2,
+}  # fmt: skip
+AFTER: dict[str, dict[str, Any]] = {
+    "rewrap": BEFORE | {"sources": ["systemd", "recovery-code"]},
+    "rekey": BEFORE,
+    "forget": BEFORE | {"records": {"home": "home one"}, "attempts": [], "late": ""},
+    "reset": {
+        "state": "absent", "restored": False, "sources": [],
+        "files": ["vault.db-lock", "vault.db-reserve", "vault.db.aside-20261122T025047Z"],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("change", AFTER)
+def test_t73_a_change_that_is_killed_at_any_line_is_done_or_not_done(
+    tmp_path: Path, change: str
+) -> None:
+    """There is one whole vault, which goes on; nothing half-made is left; the index agrees."""
+    argv = [sys.executable, "-m", "tests.vault.killed_play", str(tmp_path), change]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    deaths = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(deaths) > 15
+    after = {death.pop("line"): death for death in deaths}
+    assert after.pop(None) == AFTER[change]
+    for line, found in after.items():
+        assert found in (BEFORE, AFTER[change]), line
+    assert BEFORE in after.values()
+
+
+async def test_t73_a_vault_that_is_rekeyed_without_end_survives_sigkill(tmp_path: Path) -> None:
+    """Killed at any moment, inside SQLite too: what was said to be kept is kept."""
+    home = Home(tmp_path)
+    said = 0
+    for lines in (1, 2, 5, 9):
+        with writing(home, "rekey") as process:
+            for _ in range(lines):
+                said = int(line_of(process).removeprefix("kept "))
+        async with home.opened() as vault:
+            kept = await the_one(vault)
+            assert not [part for part in await vault.check() if part.verdict == "damaged"]
+        assert kept.number >= said
+        assert kept.payload == payload(kept.number)

@@ -2,7 +2,7 @@
 
 Run as `python -m tests.vault.writing_process FOLDER MODE`. Each line was true before it is printed:
 `journalled`, or `kept N` (record N, whose payload is `payload(N)`, is on the disk). It then waits,
-or goes on writing, for ever.
+or goes on writing, for ever; with `rekey` each record is in another file than the one before.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ async def main(folder: str, mode: str) -> None:
         if mode == "journal":
             break
         number = await vault.keep("lab", payload(number + 1), number)
+        if mode == "rekey":
+            await vault.rekey()
         print("kept", number, flush=True)
     print("journalled", flush=True)
     await asyncio.Event().wait()
