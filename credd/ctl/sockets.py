@@ -148,10 +148,16 @@ def _cells(one: wire.SocketReply, now: float) -> tuple[str, ...]:
 def remove(session: Session, name: str) -> None:
     """End a job socket; whoever uses it is cut off."""
     client = session.client()
-    folder = os.path.abspath(name)
-    by_folder = {os.path.dirname(one["path"]): one["id"] for one in client.sockets()["sockets"]}
-    client.remove_socket(by_folder.get(folder, name) if "/" in name else name)
+    client.remove_socket(id_at(client.sockets()["sockets"], name) if "/" in name else name)
     click.echo("The job socket has ended.\nNext: credd-ctl socket list")
+
+
+def id_at(sockets: list[wire.SocketReply], folder: str) -> str:
+    """The name of the job socket in a folder. Raises UnknownCredential where there is none."""
+    for one in sockets:
+        if os.path.dirname(one["path"]) == os.path.abspath(folder):
+            return one["id"]
+    raise UnknownCredential("there is no such job socket", remedy="credd-ctl socket list")
 
 
 for command in (create, list_, remove):

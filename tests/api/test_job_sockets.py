@@ -1,10 +1,10 @@
-"""A job socket serves tokens and rejections of its credentials; everything else is refused alike."""
+"""A job socket serves tokens and rejections of its credentials; all else is refused alike."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -28,8 +28,6 @@ async def job_socket(folder: Path, *names: str) -> AsyncIterator[Door]:
     path = str(folder / "job.sock")
     app = build_job_app(Front(behind, behind, behind, behind), "train", names)
     with socket.socket(socket.AF_UNIX) as listener:
-        with suppress(FileNotFoundError):
-            Path(path).unlink()
         listener.bind(path)
         listener.listen()
         async with (
