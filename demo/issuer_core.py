@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from demo.issuer_endpoints import DEVICE_GRANT, Content, Endpoints
+from demo.issuer_codes import BadVisit
+from demo.issuer_endpoints import DEVICE_GRANT, EXCHANGE_GRANT, Content, Endpoints
 from demo.issuer_faults import Faults, ReplyLost
 from demo.issuer_record import Record, Seen
 from demo.issuer_request import (
@@ -26,12 +27,15 @@ from demo.issuer_request import (
     json_reply,
     read_request,
 )
-from demo.issuer_settings import Settings
+from demo.issuer_settings import Client, Settings
 
 ROUTES: dict[tuple[str, str], str] = {
     ("GET", "/.well-known/openid-configuration"): "discovery",
     ("GET", "/jwks"): "jwks",
     ("GET", "/userinfo"): "userinfo",
+    ("GET", "/authorize"): "authorization",
+    ("POST", "/authorize/approve"): "authorization_approve",
+    ("POST", "/authorize/deny"): "authorization_deny",
     ("GET", "/device"): "approval_page",
     ("POST", "/device/approve"): "approve",
     ("POST", "/device/deny"): "deny",
@@ -42,6 +46,8 @@ ROUTES: dict[tuple[str, str], str] = {
 }
 GRANT_TYPES = {
     DEVICE_GRANT: "device_code",
+    EXCHANGE_GRANT: "token_exchange",
+    "authorization_code": "authorization_code",
     "refresh_token": "refresh_token",
     "client_credentials": "client_credentials",
 }
@@ -50,6 +56,10 @@ PROTECTED = frozenset({"device_authorization", "token", "revocation", "introspec
 APPROVAL_PAGE = b"""<!doctype html><title>Demo issuer</title>
 <form method="post" action="device/approve"><label>Code <input name="user_code"></label>
 <button>Approve</button> <button formaction="device/deny">Deny</button></form>"""
+CONSENT_PAGE = """<!doctype html><title>Demo issuer</title>
+<form method="post" action="authorize/approve"><input type="hidden" name="visit" value="{}">
+<button>Approve</button> <button formaction="authorize/deny">Deny</button></form>"""
+HTML = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
 
 
 class IssuerCore:
@@ -126,6 +136,14 @@ class IssuerCore:
         """Be the person who says no. Raises KeyError for an unknown code."""
         self.endpoints.devices.decide(user_code, "denied")
 
+    def browse(self, address: str, now: float, subject: str = "") -> str:
+        """Be the browser and the person in it who says yes: the address they are sent back to.
+
+        Raises what the endpoint raises.
+        """
+        number = self.endpoints.codes.visit(address.partition("?")[2])
+        return self.endpoints.codes.approve(number, now, subject)
+
     def lose(self, request: Request) -> None:
         """The reply to this request never arrived, so its repetition is nobody's fault."""
         self.endpoints.grants.lose(request.get("refresh_token"))
@@ -147,20 +165,48 @@ class IssuerCore:
             return instead
         if kind.partition("/")[0] in PROTECTED:
             return self._protected(request, kind, now)
+        if kind.startswith("authorization"):
+            return self._browser(request, kind, now)
         return self._open(request, kind, now)
+
+    def _browser(self, request: Request, kind: str, now: float) -> Reply:
+        """What a browser is shown, or where it is sent."""
+        codes = self.endpoints.codes
+        try:
+            if kind == "authorization":
+                return self._visit(request.path.partition("?")[2])
+            number = request.get("visit")
+            is_yes = kind == "authorization_approve"
+            return _sent(codes.approve(number, now) if is_yes else codes.deny(number))
+        except (BadVisit, KeyError):
+            return Reply(400, HTML, b"<!doctype html><title>Demo issuer</title>Not possible.")
+
+    def _visit(self, query: str) -> Reply:
+        try:
+            number = self.endpoints.codes.visit(query)
+        except OAuthError as refusal:
+            given = dict(parse_qsl(query))
+            back, state = given["redirect_uri"], given.get("state", "")
+            return _sent(self.endpoints.codes.way_back(back, state, error=refusal.error))
+        return Reply(200, HTML, CONSENT_PAGE.format(number).encode())
 
     def _protected(self, request: Request, kind: str, now: float) -> Reply:
         grant_type = kind.rpartition("/")[2]
         if grant_type == "unknown":
             raise self._unknown_grant_type(request)
         inspect(request, kind, self.record)
-        client = authenticate(request, kind, self.settings, self.record)
+        client = self._client(request, kind, now)
         content: Content = getattr(self.endpoints, grant_type)(request, client, now)
         if not kind.startswith("token"):
             return json_reply(200, content)
         content = self.faults.edit(content)
         self.faults.after()
         return json_reply(200, content)
+
+    def _client(self, request: Request, kind: str, now: float) -> Client:
+        if request.get("client_assertion"):
+            return self.endpoints.assertions.client(request, kind, self.url, now)
+        return authenticate(request, kind, self.settings, self.record)
 
     def _unknown_grant_type(self, request: Request) -> OAuthError:
         inspect_frame(request, "token", self.record)
@@ -200,3 +246,8 @@ class IssuerCore:
         if not request.path.startswith("/.well-known/"):
             self.record.violate(f"no such route: {request!r}")
         return json_reply(404, {"error": "not found"})
+
+
+def _sent(address: str) -> Reply:
+    """Send the browser on (303: with a GET, whatever it came by)."""
+    return Reply(303, {"Location": address, "Cache-Control": "no-store"}, b"")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from demo.issuer_assertions import Assertions
+from demo.issuer_codes import Codes
 from demo.issuer_devices import Devices
 from demo.issuer_faults import Faults
 from demo.issuer_grants import Access, Grant, Grants
@@ -19,6 +21,8 @@ from demo.issuer_settings import Client, Settings
 from demo.issuer_tokens import Signer, number
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"
 Content = dict[str, Any]
 
 
@@ -32,6 +36,8 @@ class Endpoints:
         self._faults = faults
         self.grants = Grants(settings, record)
         self.devices = Devices(settings, record)
+        self.codes = Codes(url, settings, record)
+        self.assertions = Assertions(settings, record)
         self.signer = Signer(settings.algorithm)
 
     def device_authorization(self, request: Request, client: Client, now: float) -> Content:
@@ -57,6 +63,32 @@ class Endpoints:
         subject = device.subject
         grant = self.grants.start(client.client_id, subject, device.scope, resources, now)
         return self._token_reply(grant, client, grant.scope, resources, now)
+
+    def authorization_code(self, request: Request, client: Client, now: float) -> Content:
+        """The first tokens of a grant, for a code and its verifier (RFC 7636 section 4.5)."""
+        code = self.codes.exchange(
+            request.require("code"), client.client_id, request.require("redirect_uri"),
+            request.require("code_verifier"), now,
+        )  # fmt: skip
+        if code.grant_id:
+            self.grants.end(self.grants.by_id[code.grant_id], "authorization code used twice")
+            raise OAuthError("invalid_grant", "code was used")
+        visit = code.visit
+        resources = self._resources(request, visit.resources) or visit.resources
+        grant = self.grants.start(client.client_id, code.subject, visit.scope, resources, now)
+        code.grant_id = grant.id
+        return self._token_reply(grant, client, grant.scope, resources, now, visit.nonce)
+
+    def token_exchange(self, request: Request, client: Client, now: float) -> Content:
+        """An access token for the subject of another of ours (RFC 8693 section 2)."""
+        access = self._find_access(request.require("subject_token"))
+        if request.require("subject_token_type") != TOKEN_TYPE + "access_token":
+            raise OAuthError("invalid_request", "only access tokens are exchanged here")
+        if access is None or not access.is_active(now):
+            raise OAuthError("invalid_request", "the subject token is not valid")
+        scope = _narrow_scope(request, access.scope)
+        reply = self._token_reply(None, client, scope, self._resources(request), now)
+        return reply | {"issued_token_type": TOKEN_TYPE + "access_token"}
 
     def refresh_token(self, request: Request, client: Client, now: float) -> Content:
         """New tokens for a refresh token, which is spent by it (RFC 6749 section 6)."""
@@ -115,19 +147,26 @@ class Endpoints:
 
     def discovery(self) -> Content:
         """The provider's metadata (OpenID Connect Discovery 1.0 section 3)."""
-        methods = ["none", "client_secret_basic", "client_secret_post"]
+        methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+        grants = [
+            "authorization_code", DEVICE_GRANT, "refresh_token", "client_credentials",
+            EXCHANGE_GRANT,
+        ]  # fmt: skip
         return {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "authorization_response_iss_parameter_supported": self.codes.names_itself,
+            "code_challenge_methods_supported": ["S256"],
             "device_authorization_endpoint": f"{self.url}/device_authorization",
             "token_endpoint": f"{self.url}/token",
             "revocation_endpoint": f"{self.url}/revoke",
             "introspection_endpoint": f"{self.url}/introspect",
             "userinfo_endpoint": f"{self.url}/userinfo",
-            "grant_types_supported": [DEVICE_GRANT, "refresh_token", "client_credentials"],
+            "grant_types_supported": grants,
             "token_endpoint_auth_methods_supported": methods,
             "scopes_supported": sorted({s for c in self._settings.clients for s in c.scopes}),
-            "response_types_supported": [],
+            "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.signer.algorithm],
         }
@@ -151,7 +190,7 @@ class Endpoints:
 
     def _token_reply(
         self, grant: Grant | None, client: Client, scope: tuple[str, ...],
-        resources: tuple[str, ...], now: float,
+        resources: tuple[str, ...], now: float, nonce: str = "",
     ) -> Content:  # fmt: skip
         content = {
             "access_token": self._mint_access(grant, client, scope, resources, now),
@@ -162,7 +201,7 @@ class Endpoints:
         if grant and grant.refresh_token:
             content["refresh_token"] = grant.refresh_token
         if grant and self._settings.id_token and "openid" in scope:
-            content["id_token"] = self._mint_id_token(grant, now)
+            content["id_token"] = self._mint_id_token(grant, now, nonce)
         return content
 
     def _mint_access(
@@ -180,13 +219,13 @@ class Endpoints:
         claims = self._describe(access) | {"aud": audience[0] if len(audience) == 1 else audience}
         return self._sign({key: claims[key] for key in claims if key != "active"}, "at+jwt")
 
-    def _mint_id_token(self, grant: Grant, now: float) -> str:
+    def _mint_id_token(self, grant: Grant, now: float, nonce: str) -> str:
         expires_at = now + self._settings.id_token_lifetime
         claims = {
             "iss": self.url, "sub": grant.subject, "aud": grant.client_id, "iat": int(now),
             "exp": int(expires_at), "auth_time": int(grant.started_at),
         }  # fmt: skip
-        return self._sign(claims, "JWT")
+        return self._sign(claims | ({"nonce": nonce} if nonce else {}), "JWT")
 
     def _sign(self, claims: Content, kind: str) -> str:
         token = self.signer.sign(claims, kind)

@@ -23,11 +23,26 @@ from demo.issuer_settings import Client, Settings
 FORM = "application/x-www-form-urlencoded"
 Form = Mapping[str, str] | Iterable[tuple[str, str]]
 
-CLIENT_PARAMETERS = frozenset({"client_id", "client_secret"})
+CLIENT_PARAMETERS = frozenset(
+    {"client_id", "client_secret", "client_assertion", "client_assertion_type"}
+)
 # What each kind of request may carry; everything else is a violation.
 PARAMETERS: dict[str, frozenset[str]] = {
     "device_authorization": frozenset({"scope", "resource"}),
     "token/device_code": frozenset({"grant_type", "device_code", "resource"}),
+    "token/authorization_code": frozenset(
+        {"grant_type", "code", "redirect_uri", "code_verifier", "resource"}
+    ),
+    "token/token_exchange": frozenset(
+        {
+            "grant_type",
+            "subject_token",
+            "subject_token_type",
+            "requested_token_type",
+            "scope",
+            "resource",
+        }
+    ),
     "token/refresh_token": frozenset({"grant_type", "refresh_token", "scope", "resource"}),
     "token/client_credentials": frozenset({"grant_type", "scope", "resource"}),
     "revocation": frozenset({"token", "token_type_hint"}),

@@ -13,9 +13,10 @@ from typing import Literal
 REFRESH_TOKEN_MARK = "rt-CANARY-"
 CLIENT_SECRET_MARK = "cs-CANARY-"
 DEVICE_CODE_MARK = "dc-CANARY-"
-CANARIES = (REFRESH_TOKEN_MARK, CLIENT_SECRET_MARK, DEVICE_CODE_MARK)
+CODE_MARK = "ac-CANARY-"
+CANARIES = (REFRESH_TOKEN_MARK, CLIENT_SECRET_MARK, DEVICE_CODE_MARK, CODE_MARK)
 
-AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
+AuthMethod = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 
 SCOPES = ("openid", "offline_access", "profile", "email", "metrics", "artifacts")
 AUDIENCE = "https://tracking.example.org"
@@ -24,12 +25,18 @@ OTHER_AUDIENCE = "https://artifacts.example.org"
 
 @dataclass(frozen=True)
 class Client:
-    """A registered client (RFC 6749 section 2); ``auth`` is the one method it may use."""
+    """A registered client (RFC 6749 section 2); ``auth`` is the one method it may use.
+
+    ``public_key`` is a PEM, for private_key_jwt; ``paths`` are those of its loopback redirect
+    addresses, whose port may be any (RFC 8252 section 7.3).
+    """
 
     client_id: str
     auth: AuthMethod = "none"
     secret: str = ""
     scopes: tuple[str, ...] = SCOPES
+    public_key: str = ""
+    paths: tuple[str, ...] = ("/callback",)
 
     def __repr__(self) -> str:
         return f"<Client {self.client_id} {self.auth}>"

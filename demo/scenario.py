@@ -117,8 +117,9 @@ class Scenario:
     async def _log_in(self, issuer: IssuerRemote) -> None:
         """`credd-ctl login demo`, and the person who reads the code and approves."""
         child = await self._stage.start(
-            "login", "-m", "credd.ctl", "login", CREDENTIAL, "--no-browser", reads="all"
-        )
+            "login", "-m", "credd.ctl", "login", CREDENTIAL, "--flow", "device", "--no-browser",
+            reads="all",
+        )  # fmt: skip
         shown: list[str] = []
         try:
             await asyncio.wait_for(self._answer_login(child, issuer, shown), LOGIN_PATIENCE)

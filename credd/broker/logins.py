@@ -11,25 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from credd import wire
 from credd.broker.broker import Broker
 from credd.broker.grants import Grants, see_through
+from credd.broker.login_talk import Ask, Login, LoginTalk, Plan
 from credd.broker.renewing import defect_of
 from credd.broker.surroundings import Surroundings
-from credd.core.conversation import (
-    Authorization,
-    Conversation,
-    Form,
-    NeverSent,
-    Provider,
-    Question,
-    Reply,
-    ReplyLost,
-)
+from credd.core.conversation import Authorization, NeverSent, ReplyLost
 from credd.core.failures import Failed, Kind, detail_of, judge_exception
 from credd.core.instant import Instant
 from credd.core.keeping import NotKept
@@ -57,48 +47,6 @@ LONGEST = 1800.0
 FINISHED_KEPT = 32
 """Finished logins whose end can still be read: a client that lost its connection comes back for
 it."""
-
-ENDED = frozenset({"done", "failed"})
-
-Ask = Callable[[Question], Awaitable[Secret]]
-
-
-@dataclass
-class Plan:
-    """A login that has been checked and may start."""
-
-    credential: Credential
-    provider: Provider
-    flow: str
-    timeout: float
-    switch_account: bool
-    vault_key: str
-
-
-@dataclass
-class Login:
-    """One login: what has happened so far, what it waits for, and the task that carries it."""
-
-    id: str
-    plan: Plan
-    events: list[wire.LoginEvent] = field(default_factory=list)
-    questions: dict[str, asyncio.Future[Secret]] = field(default_factory=dict)
-    happened: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Login {self.plan.credential.name} events={len(self.events)}>"
-
-    def is_over(self) -> bool:
-        """Whether its last event has happened."""
-        return bool(self.events) and self.events[-1]["type"] in ENDED
-
-    def tell(self, event: wire.LoginEvent) -> None:
-        """Add an event and wake whoever watches."""
-        self.events.append(event)
-        self.happened.set()
-        self.happened = asyncio.Event()
-
 
 class Logins:
     """Starts logins, feeds their watchers, takes their answers.
@@ -220,50 +168,6 @@ class Logins:
         await see_through(
             self._grants.adopt(plan.credential, won, switch_account=plan.switch_account)
         )
-
-
-class LoginTalk:
-    """A conversation whose show and ask reach the people who watch a login."""
-
-    def __init__(self, login: Login, world: Conversation) -> None:
-        self._login = login
-        self._world = world
-
-    async def post(
-        self, url: str, form: Form, *, headers: Mapping[str, str | Secret] | None = None
-    ) -> Reply:
-        """POST a form, as the world does."""
-        return await self._world.post(url, form, headers=headers)
-
-    async def get(self, url: str, *, headers: Mapping[str, str | Secret] | None = None) -> Reply:
-        """GET a document, as the world does."""
-        return await self._world.get(url, headers=headers)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, as a poll interval demands."""
-        await asyncio.sleep(seconds)
-
-    async def show(self, event: Mapping[str, Any]) -> None:
-        """Tell whoever watches."""
-        self._login.tell(wire.LoginEvent(**event))  # type: ignore[typeddict-item]
-
-    async def ask(self, question: Question) -> Secret:
-        """Ask whoever watches, and wait for the answer."""
-        waiting: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
-        self._login.questions[question.name] = waiting
-        self._login.tell(
-            {
-                "type": "question",
-                "question": question.name,
-                "prompt": question.prompt,
-                "secret": question.secret,
-            }
-        )
-        return await waiting
-
-    def now(self) -> Instant:
-        """This moment."""
-        return self._world.now()
 
 
 def _is_same(one: Plan, other: Plan) -> bool:

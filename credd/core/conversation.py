@@ -1,15 +1,17 @@
 """How a provider meets the world: only through the Conversation it is handed.
 
-Rules: a provider never opens a socket, reads a clock or prints. It posts, gets, pauses, shows and
-asks. So a device login with `slow_down` is tested in ten lines, and whoever performs the talk
-(`world.http` for requests, `broker.logins` for people) can tell the one difference that decides
-whether a refresh token was burnt: *nothing was sent* against *no reply came*.
+Rules: a provider never opens a socket, reads a clock or prints. It posts, gets, pauses, shows,
+asks and listens. So a device login with `slow_down` is tested in ten lines, and whoever performs
+the talk (`world.http` for requests, `world.loopback` for a browser's return, `broker.logins` for
+people) can tell the one difference that decides whether a refresh token was burnt: *nothing was
+sent* against *no reply came*.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,6 +67,23 @@ class Question:
     secret: bool = True
 
 
+IsOurs = Callable[[str], bool]
+"""Whether a query (`code=…&state=…`, as it came) is the answer that a login waits for."""
+
+
+class Redirection(Protocol):
+    """A place on this machine to which an issuer sends a person's browser back (RFC 8252, 7.3)."""
+
+    @property
+    def redirect_uri(self) -> str:
+        """Its address, as the issuer is told."""
+        ...
+
+    async def answer(self) -> str:
+        """The first query that `is_ours` said yes to."""
+        ...
+
+
 class Conversation(Protocol):
     """What a provider may do. Every method may raise NeverSent or ReplyLost where it sends."""
 
@@ -88,6 +107,31 @@ class Conversation(Protocol):
 
     async def ask(self, question: Question) -> Secret:
         """Ask a person; answers with what they said. Only during a login."""
+        ...
+
+    def listen(
+        self, redirect_uri: str, is_ours: IsOurs
+    ) -> AbstractAsyncContextManager[Redirection]:
+        """Wait for a browser on the loopback addresses, until the context is left. Only during a
+        login.
+
+        `redirect_uri` is the registered one; where it has no port, or is "", any free port is
+        taken. What `is_ours` says no to is refused, and the wait goes on. Entering raises Failed
+        where nobody can listen there.
+        """
+        ...
+
+    def is_browser_near(self) -> bool:
+        """Whether a browser opened by whoever logs in would appear before them, on this machine."""
+        ...
+
+    def new_secret(self) -> Secret:
+        """256 unguessable bits: 43 of the letters A-Z a-z 0-9 - _ (RFC 7636, 4.1)."""
+        ...
+
+    async def read_file(self, path: str) -> Secret:
+        """The text of a small file that belongs to this user or root and that nobody else may
+        write. Raises Failed where it is anything else."""
         ...
 
     def now(self) -> Instant:

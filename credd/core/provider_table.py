@@ -30,7 +30,7 @@ class Setting:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One service. `build` makes a provider from checked settings; `default_hosts` tells where its
-    tokens may go, from the same settings; `flows` are the ways to log in, the default first.
+    tokens may go, from the same settings; `flows` are the ways to log in.
     `complete` is true where the defaults alone make a working credential (`credd-ctl login
     NAME`)."""
 

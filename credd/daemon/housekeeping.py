@@ -19,7 +19,8 @@ from typing import Any
 import credd
 from credd import wire
 from credd.broker.grants import Grants
-from credd.broker.logins import LONGEST, TIME_OUT, Ask, Plan
+from credd.broker.login_talk import Ask, Plan
+from credd.broker.logins import LONGEST, TIME_OUT
 from credd.broker.shelf import Shelf
 from credd.core.config import BadConfig, Config, check_credential
 from credd.core.conversation import Question
@@ -164,6 +165,7 @@ class Housekeeping:
             timeout=min(float(request.get("timeout") or TIME_OUT), LONGEST),
             switch_account=bool(request.get("switch_account")),
             vault_key=request.get("vault_key", ""),
+            browser_near=request.get("browser") == "near",
         )
 
     def _credential(self, request: wire.LoginRequest) -> Credential:
@@ -205,10 +207,11 @@ def _same_or_refuse(configured: Credential, asked: Credential) -> Credential:
 
 
 def _flow(flow: str, row: Row) -> str:
+    """The flow that was asked for; "" leaves it to the provider. Raises BadRequest."""
     if flow and flow not in row.flows:
         offered = ", ".join(row.flows)
         raise BadRequest(f"{row.name} can't log in by {flow}; it offers: {offered}")
-    return flow or row.flows[0]
+    return flow
 
 
 def installed_version() -> str:

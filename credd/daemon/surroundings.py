@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from credd.core.conversation import Conversation, Form, Question, Reply
+from credd.core.conversation import Conversation, Form, IsOurs, Question, Redirection, Reply
 from credd.core.instant import Instant
 from credd.core.model import Secret
 from credd.world.clock import Clock
 from credd.world.http import HttpWorld
+from credd.world.loopback import listening
+from credd.world.reading import read_file
+
+SECRET_BYTES = 32
+"""Of a state, nonce or PKCE verifier: 256 bits, as RFC 7636, 4.1 recommends."""
 
 
 class RealSurroundings:
@@ -39,7 +45,8 @@ class RealSurroundings:
 
 
 class _Talk:
-    """A conversation without people."""
+    """A conversation without people. `listen` is here because only the world can; who may use it,
+    and beside what, is for the login to say."""
 
     def __init__(self, clock: Clock, http: HttpWorld) -> None:
         self._clock = clock
@@ -65,6 +72,24 @@ class _Talk:
     async def ask(self, question: Question) -> Secret:
         """Nobody can be asked during a refresh."""
         raise RuntimeError(f"a refresh can't ask for {question.name}")
+
+    def listen(
+        self, redirect_uri: str, is_ours: IsOurs
+    ) -> AbstractAsyncContextManager[Redirection]:
+        """Wait for a browser on the loopback addresses."""
+        return listening(redirect_uri, is_ours)
+
+    def is_browser_near(self) -> bool:
+        """Nobody is there at all."""
+        return False
+
+    def new_secret(self) -> Secret:
+        """256 bits of the system's randomness, as base64url."""
+        return Secret(secrets.token_urlsafe(SECRET_BYTES))
+
+    async def read_file(self, path: str) -> Secret:
+        """A small file of this user's."""
+        return await asyncio.to_thread(read_file, path)
 
     def now(self) -> Instant:
         """This moment."""

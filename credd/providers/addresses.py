@@ -34,6 +34,17 @@ def problem_with(address: object) -> str:
     return ""
 
 
+def loopback_problem(address: str) -> str:
+    """What keeps `address` from being one of this machine that a browser may be sent back to
+    (RFC 8252 7.3); "" where nothing does."""
+    problem = problem_with(address)
+    parts = None if problem else _split(address)
+    names = ("127.0.0.1", "::1", "localhost")  # both addresses are listened on, and no others
+    if parts is None or parts.scheme != "http" or parts.hostname not in names:
+        return "must be http on 127.0.0.1, [::1] or localhost"
+    return "must have no ? and no #" if "?" in address or "#" in address else ""
+
+
 def is_usable(address: object, issuer: str) -> bool:
     """Whether `address`, named by `issuer`, may be asked or shown.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from credd.core.config import Finding
 from credd.core.provider_table import Catalog, Row, Setting
 from credd.providers import oidc, static
-from credd.providers.addresses import problem_with
+from credd.providers.addresses import loopback_problem, problem_with
 from credd.providers.token_reply import is_printable, is_scope
 from credd.wire import NAME_PATTERN
 
@@ -30,6 +30,12 @@ def _issuer(value: str) -> str:
 
 def _printable(value: str) -> str:
     return "" if is_printable(value) else "must be plain characters without spaces"
+
+
+def _absolute(value: str) -> str:
+    if value.startswith("/") and value.isprintable():
+        return ""
+    return "must be an absolute path, such as /run/secrets/token"
 
 
 def _scopes(value: list[str]) -> str:
@@ -61,9 +67,36 @@ OIDC = Row(
         ),
         Setting(
             "token_endpoint_auth_method",
-            Literal["none", "client_secret_basic", "client_secret_post"],
+            Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
             "how the client proves who it is",
             default="none",
+        ),
+        Setting(
+            "redirect_uri", str,
+            "the registered address on this machine to which a browser comes back, such as "
+            "http://127.0.0.1/callback; without a port, any free one is used",
+            default="", check=loopback_problem,
+        ),
+        Setting(
+            "client_key_id", str, "the name of the client's key at the issuer (private_key_jwt)",
+            default="", check=_printable,
+        ),
+        Setting(
+            "assertion_audience",
+            Literal["issuer", "endpoint"],
+            "whom a client's signed assertion is made for (private_key_jwt)",
+            default="issuer",
+        ),
+        Setting(
+            "subject_token_type",
+            Literal["access_token", "id_token", "jwt", "refresh_token", "saml1", "saml2"],
+            "what kind of token is exchanged (RFC 8693)",
+            default="access_token",
+        ),
+        Setting(
+            "subject_token_file", str,
+            "a file with the token to exchange, read at each exchange; nobody is asked for one",
+            default="", check=_absolute,
         ),
         Setting(
             "audience", str, "the resource server the tokens are for", default="", check=_printable

@@ -21,10 +21,12 @@ class Endpoints:
     """What an issuer says about itself. "" stands for an endpoint that it doesn't have."""
 
     token: str
+    authorization: str = ""
     device: str = ""
     revocation: str = ""
     keys: str = ""
     scopes: frozenset[str] = frozenset()
+    names_itself: bool = False  # in the answers of its authorization endpoint (RFC 9207 3)
 
 
 def document_of(issuer: str) -> str:
@@ -42,10 +44,12 @@ async def discover(talk: Conversation, issuer: str) -> Endpoints:
         raise Failed(Failure(Kind.MISCONFIGURED, "bad_discovery"))
     return Endpoints(
         token=token,
+        authorization=_code_endpoint(document, issuer),
         device=_endpoint(document, "device_authorization_endpoint", issuer),
         revocation=_endpoint(document, "revocation_endpoint", issuer),
         keys=_endpoint(document, "jwks_uri", issuer),
         scopes=_names(document.get("scopes_supported")),
+        names_itself=document.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
@@ -75,6 +79,13 @@ def _judge_document(reply: Reply, reason: str) -> Failure:
 def _endpoint(document: Mapping[str, Any], name: str, issuer: str) -> str:
     address = document.get(name)
     return str(address) if is_endpoint(address, issuer) else ""
+
+
+def _code_endpoint(document: Mapping[str, Any], issuer: str) -> str:
+    """The authorization endpoint of an issuer that gives codes there."""
+    types = document.get("response_types_supported", ["code"])
+    gives_codes = isinstance(types, list) and "code" in types
+    return _endpoint(document, "authorization_endpoint", issuer) if gives_codes else ""
 
 
 def _names(value: object) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import jwt
 
+from credd.core.model import Secret
 from credd.providers import claims as jwt_claims
 
 ALGORITHMS = frozenset(
@@ -67,6 +68,14 @@ def verify(
     check_who(claims, issuer, client_id)
     _check_when(claims, now)
     return claims
+
+
+def check_nonce(claims: Mapping[str, Any], nonce: Secret) -> None:
+    """Check that the token answers the login that this nonce was made for (3.1.3.7, 11). Raises
+    BadIdToken."""
+    given = claims.get("nonce")
+    if not isinstance(given, str) or Secret(given) != nonce:
+        raise BadIdToken("answers another login")
 
 
 def check_who(claims: Mapping[str, Any], issuer: str, client_id: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 from credd.core.conversation import Conversation, Question, Reply
 from credd.core.failures import Failed, Failure, Kind, judge_reply
 from credd.core.model import Secret
+from credd.providers import client_assertion
 
 Fields = Mapping[str, "str | Secret"]
 
@@ -25,33 +26,50 @@ LONGEST_SECRET = 4096
 @dataclass(frozen=True, slots=True)
 class Client:
     """Who we are to the issuer (RFC 6749 2.3): `method` is the registered name of the way to prove
-    it (`none`, `client_secret_basic`, `client_secret_post`)."""
+    it (`none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`), `proof` the client
+    secret or the private key (PEM).
+
+    `audience` is whom an assertion is made for, "" for the very endpoint that is asked; `key_id`
+    names the key to an issuer that knows several.
+    """
 
     client_id: str
     method: str = "none"
-    secret: Secret | None = None
+    proof: Secret | None = None
+    audience: str = ""
+    key_id: str = ""
 
-    def signed(self, form: Fields) -> Fields:
-        """The form with what belongs into the body of every request of this client."""
+    def body(self, talk: Conversation, url: str) -> Fields:
+        """What belongs into the body of every request of this client. Raises Failed for a key that
+        can't sign."""
         if self.method == "client_secret_basic":
-            return form
+            return {}
+        if self.method == "private_key_jwt" and self.proof is not None:
+            whose = client_assertion.Whose(self.client_id, self.audience or url, self.key_id)
+            return {
+                "client_id": self.client_id,
+                "client_assertion_type": client_assertion.TYPE,
+                "client_assertion": client_assertion.assertion(
+                    self.proof, whose, talk.now().wall, talk.new_secret()
+                ),
+            }
         own: dict[str, str | Secret] = {"client_id": self.client_id}
-        if self.method == "client_secret_post" and self.secret is not None:
-            own["client_secret"] = self.secret
-        return {**form, **own}
+        if self.method == "client_secret_post" and self.proof is not None:
+            own["client_secret"] = self.proof
+        return own
 
     def headers(self) -> Mapping[str, str | Secret]:
         """The Authorization header, where that is this client's way."""
-        if self.method != "client_secret_basic" or self.secret is None:
+        if self.method != "client_secret_basic" or self.proof is None:
             return {}
         # Both halves are form-encoded before the base64 (RFC 6749 2.3.1): a colon in the id, or a
         # plus sign in the secret, would otherwise be read as something else.
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret.reveal())}"
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.proof.reveal())}"
         return {"Authorization": Secret("Basic " + base64.b64encode(pair.encode()).decode())}
 
     async def post(self, talk: Conversation, url: str, form: Fields) -> Reply:
         """Post a form as this client, once. NeverSent and ReplyLost pass through."""
-        return await talk.post(url, self.signed(form), headers=self.headers())
+        return await talk.post(url, {**form, **self.body(talk, url)}, headers=self.headers())
 
 
 async def ask_client_secret(talk: Conversation, client_id: str) -> Secret:
@@ -81,6 +99,11 @@ def narrowed(form: Fields, scope: str, audience: str, parameter: str = "resource
     """
     extra = {"scope": scope, parameter: audience}
     return {**form, **{name: value for name, value in extra.items() if value}}
+
+
+def plain(form: Fields) -> Mapping[str, str]:
+    """A form without secrets, for an address."""
+    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 async def revoke(talk: Conversation, url: str, client: Client, token: Secret, hint: str) -> None:

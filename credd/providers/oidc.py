@@ -14,52 +14,52 @@ from typing import Any
 
 from credd.core.conversation import Authorization, Conversation, Renewal, Reply
 from credd.core.failures import BY_CODE, Failed, Failure, Kind
-from credd.core.model import PRIMARY, AccessToken, Grant, Secret, TokenKey
+from credd.core.model import PRIMARY, AccessToken, Grant, TokenKey
 from credd.providers import claims, id_token, oauth
 from credd.providers.addresses import origin_of
 from credd.providers.discovery import discover
-from credd.providers.oidc_login import (
+from credd.providers.oidc_login import AUTHORIZATION_CODE, DEVICE, log_in
+from credd.providers.oidc_machine import (
     CLIENT_CREDENTIALS,
-    DEVICE,
-    Registration,
+    TOKEN_EXCHANGE,
+    exchange_form,
     log_in_by_client_credentials,
-    log_in_by_device,
+    log_in_by_exchange,
+    read_exchanged,
+    subject_token,
 )
+from credd.providers.registration import Registration, known_client
 from credd.providers.token_reply import Asked, read_renewal
 
-FLOWS = (DEVICE, CLIENT_CREDENTIALS)
-"""The ways to log in, the default first."""
+FLOWS = (AUTHORIZATION_CODE, DEVICE, CLIENT_CREDENTIALS, TOKEN_EXCHANGE)
+"""The ways to log in. Which one is the default depends on the issuer and on where the browser
+is."""
 
 
 class OidcProvider:
     """One credential's way of talking to its issuer, from its checked settings."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        scopes = settings.get("scopes")
-        self._us = Registration(
-            issuer=settings["issuer"],
-            client_id=settings["client_id"],
-            method=settings.get("token_endpoint_auth_method", ""),
-            scopes=None if scopes is None else tuple(scopes),
-            audience=settings.get("audience", ""),
-            audience_parameter=settings.get("audience_parameter", "resource"),
-        )
+        self._us = Registration.of(settings)
 
     def __repr__(self) -> str:
         return f"<OidcProvider {self._us.issuer} client_id={self._us.client_id}>"
 
     async def login(self, talk: Conversation, flow: str) -> Authorization:
-        """Obtain a grant by `flow`: `device` (the default) or `client-credentials`."""
-        if flow in ("", DEVICE):
-            return await log_in_by_device(talk, self._us)
+        """Obtain a grant by `flow`, one of FLOWS. The default is the authorization code where a
+        browser is near or nothing else is offered, else the device login."""
+        if flow in ("", AUTHORIZATION_CODE, DEVICE):
+            return await log_in(talk, self._us, flow)
         if flow == CLIENT_CREDENTIALS:
             return await log_in_by_client_credentials(talk, self._us)
+        if flow == TOKEN_EXCHANGE:
+            return await log_in_by_exchange(talk, self._us)
         raise Failed(Failure(Kind.MISCONFIGURED, "unsupported_grant_type"))
 
     async def refresh(self, talk: Conversation, grant: Grant, key: TokenKey) -> Renewal:
         """A new access token for `key`. Posts once, to the token endpoint sealed at login; only
         where nothing is there any more (404) once more, to the path that the issuer names now."""
-        client, form = self._client(grant), self._form(grant, key)
+        client, form = known_client(self._us, grant.private), await self._form(talk, grant, key)
         sealed = _text(grant, "token_endpoint") or (await discover(talk, self._us.issuer)).token
         reply = await client.post(talk, sealed, form)
         if _is_missing(reply):
@@ -75,26 +75,26 @@ class OidcProvider:
         last = grant.refresh_token or (token.value if token else None)
         if endpoint and last is not None:
             hint = "refresh_token" if grant.refresh_token else "access_token"
-            await oauth.revoke(talk, endpoint, self._client(grant), last, hint)
+            client = known_client(self._us, grant.private)
+            await oauth.revoke(talk, endpoint, client, last, hint)
 
     def origin(self, grant: Grant) -> str:
         """`scheme://host:port` of the token endpoint."""
         return origin_of(_text(grant, "token_endpoint") or self._us.issuer)
 
     def spends(self, grant: Grant) -> bool:
-        """True with a refresh token. Client credentials renew with the secret, which stays."""
+        """True with a refresh token. A client secret and a subject token stay when they renew."""
         return grant.refresh_token is not None
 
-    def _client(self, grant: Grant) -> oauth.Client:
-        secret = grant.private.get("client_secret")
-        known = secret if isinstance(secret, Secret) else None
-        return oauth.Client(self._us.client_id, self._us.method, known)
-
-    def _form(self, grant: Grant, key: TokenKey) -> oauth.Fields:
+    async def _form(self, talk: Conversation, grant: Grant, key: TokenKey) -> oauth.Fields:
         if grant.refresh_token is not None:
             form = oauth.refresh_form(grant.refresh_token)
             return self._us.narrowed(form, key.scope, key.audience)
-        if grant.private.get("flow") != CLIENT_CREDENTIALS:
+        flow = grant.private.get("flow")
+        if flow == TOKEN_EXCHANGE:
+            form = exchange_form(self._us, await subject_token(talk, self._us, grant.private))
+            return self._us.narrowed(form, key.scope or self._us.all_scopes(), key.audience)
+        if flow != CLIENT_CREDENTIALS:
             raise Failed(Failure(Kind.REFUSED, "no_refresh_token"))
         form = oauth.client_credentials_form()
         return self._us.narrowed(form, key.scope or self._us.own_scope(), key.audience)
@@ -119,6 +119,8 @@ class OidcProvider:
         return now
 
     def _judged(self, grant: Grant, reply: Reply, asked: Asked) -> Renewal:
+        if grant.refresh_token is None and grant.private.get("flow") == TOKEN_EXCHANGE:
+            return dataclasses.replace(read_exchanged(reply, asked, self._us), refresh_token=None)
         renewal = read_renewal(reply, asked)
         if grant.refresh_token is None:
             return dataclasses.replace(renewal, refresh_token=None)

@@ -1,9 +1,9 @@
-"""The two ways to log in at an OpenID provider, step by step.
+"""The two ways in which a person logs in at an OpenID provider, step by step.
 
-Knows the order of the steps; each step is told elsewhere (discovery, device, oauth, token_reply,
-id_token). The hard thing is the moment after the code is exchanged: from then on a grant lives at
-the issuer. So the keys for checking are fetched before it, and a grant that is refused after it is
-revoked.
+Knows the order of the steps; each step is told elsewhere (discovery, device, authorization_code,
+registration, token_reply, id_token). The hard thing is the moment after the code is exchanged: from
+then on a grant lives at the issuer. So the keys for checking are fetched before it, and a grant
+that is refused after it is revoked.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ from credd.core.conversation import (
 )
 from credd.core.failures import Failed, Failure, Kind
 from credd.core.model import Secret
-from credd.providers import claims, device, id_token, oauth
+from credd.providers import authorization_code, claims, device, id_token, oauth
 from credd.providers.discovery import Endpoints, discover, fetch
+from credd.providers.registration import OF_PERSONS, Registration, introduce, sealed
 from credd.providers.token_reply import Asked, read_renewal
 
+AUTHORIZATION_CODE = "authorization-code"
 DEVICE = "device"
-CLIENT_CREDENTIALS = "client-credentials"
-
-OF_PERSONS = frozenset({"openid", "offline_access"})
-"""Scopes about a person, who is absent from client credentials: issuers refuse them there."""
 
 NO_REFRESH_TOKEN = (
     "The issuer gave no refresh token, so this login ends with its access token. "
@@ -39,88 +37,91 @@ NO_REFRESH_TOKEN = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Registration:
-    """How we are known to an issuer, from the settings. `scopes` is None, and `method` "", where
-    nobody chose."""
-
-    issuer: str
-    client_id: str
-    method: str = ""
-    scopes: tuple[str, ...] | None = None
-    audience: str = ""
-    audience_parameter: str = "resource"
-
-    def narrowed(self, form: oauth.Fields, scope: str = "", audience: str = "") -> oauth.Fields:
-        """The form with this scope and audience, under this issuer's name for the latter."""
-        return oauth.narrowed(form, scope, audience or self.audience, self.audience_parameter)
-
-    def own_scope(self) -> str:
-        """The configured scopes that make sense where no person is involved."""
-        return " ".join(one for one in self.scopes or () if one not in OF_PERSONS)
-
-    def wanted_scope(self, offered: frozenset[str]) -> str:
-        """The configured scopes; else a login that lasts, where the issuer offers one."""
-        if self.scopes is not None:
-            return " ".join(self.scopes)
-        return "openid offline_access" if "offline_access" in offered else "openid"
-
-
-async def log_in_by_client_credentials(talk: Conversation, us: Registration) -> Authorization:
-    """RFC 6749 4.4: the client secret is asked once, sealed, and renews ever after."""
-    if us.method == "none":
-        raise Failed(Failure(Kind.MISCONFIGURED, "no_client_secret"))
-    # What every issuer has to accept from a client with a secret (RFC 6749, 2.3.1).
-    us = dataclasses.replace(us, method=us.method or "client_secret_basic")
+async def log_in(talk: Conversation, us: Registration, flow: str) -> Authorization:
+    """Log a person in by `flow`; "" chooses by what the issuer offers and where the browser is."""
     found = await discover(talk, us.issuer)
-    client = await _introduced(talk, us)
-    form = us.narrowed(oauth.client_credentials_form(), us.own_scope())
-    reply = await client.post(talk, found.token, form)
-    renewal = _sound(read_renewal(reply, Asked(us.own_scope(), us.audience)))
-    return Authorization(
-        # A refresh token has no place here (RFC 6749 4.4.3): the secret renews, and does not burn.
-        renewal=dataclasses.replace(renewal, refresh_token=None),
-        subject=us.client_id,
-        account=us.client_id,
-        scope=renewal.scope,
-        private=_sealed(CLIENT_CREDENTIALS, found, client),
-    )
-
-
-async def log_in_by_device(talk: Conversation, us: Registration) -> Authorization:
-    """RFC 8628: show a code, wait until a person approves it."""
-    found = await discover(talk, us.issuer)
-    if not found.device:
+    by_code = flow == AUTHORIZATION_CODE or (not flow and _prefers_code(talk, found))
+    if not (found.authorization if by_code else found.device):
         raise Failed(Failure(Kind.MISCONFIGURED, "unsupported_grant_type"))
-    client = await _introduced(talk, us)
     asked = Asked(us.wanted_scope(found.scopes), us.audience)
+    client = await introduce(talk, us)
     keys = await _keys(talk, found) if "openid" in asked.scope.split() else {}
-    form = us.narrowed({}, asked.scope)
+    login = _Login(talk, us, found, client, asked, keys)
+    return await (_by_code(login) if by_code else _by_device(login))
+
+
+def _prefers_code(talk: Conversation, found: Endpoints) -> bool:
+    """A browser on this machine comes back by itself; one elsewhere is better off with a code to
+    type than with an address to paste."""
+    return bool(found.authorization) and (talk.is_browser_near() or not found.device)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Login:
+    """What all steps of one login share. `keys` are the issuer's, for its id tokens."""
+
+    talk: Conversation
+    us: Registration
+    found: Endpoints
+    client: oauth.Client
+    asked: Asked
+    keys: Mapping[str, Any]
+
+
+async def _by_device(login: _Login) -> Authorization:
+    """RFC 8628: show a code, wait until a person approves it."""
+    talk, us, found, client = login.talk, login.us, login.found, login.client
+    form = us.narrowed({}, login.asked.scope)
     shown = await device.start(talk, found.device, client, form, us.issuer)
     await talk.show(shown.event())
     reply = await device.wait(talk, found.token, client, shown, us.narrowed({}))
-    return await _authorization(talk, us, found, client, reply, asked, keys)
+    return await _authorization(login, DEVICE, reply, None)
 
 
-async def _introduced(talk: Conversation, us: Registration) -> oauth.Client:
-    if us.method in ("", "none"):
-        return oauth.Client(us.client_id)
-    secret = await oauth.ask_client_secret(talk, us.client_id)
-    return oauth.Client(us.client_id, us.method, secret)
+async def _by_code(login: _Login) -> Authorization:
+    """RFC 8252: send a browser to the issuer, and wait until it comes back with a code."""
+    attempt = authorization_code.Attempt.begin(login.talk)
+    code, redirect_uri = await _wait_for_code(login, attempt)
+    form = authorization_code.exchange_form(code, redirect_uri, attempt)
+    reply = await login.client.post(login.talk, login.found.token, login.us.narrowed(form))
+    try:
+        return await _authorization(login, AUTHORIZATION_CODE, reply, attempt.nonce)
+    except Failed as failed:
+        if failed.failure.reason != "invalid_grant":
+            raise
+        raise Failed(Failure(Kind.REFUSED, "code_refused")) from None
+
+
+async def _wait_for_code(login: _Login, attempt: authorization_code.Attempt) -> tuple[Secret, str]:
+    """The code, and the address that it was sent to."""
+    us, found = login.us, login.found
+    expected = authorization_code.Expected(attempt.state, us.issuer, found.names_itself)
+    async with login.talk.listen(us.redirect_uri, expected.is_ours) as redirection:
+        back = redirection.redirect_uri
+        request = authorization_code.Request(
+            found.authorization, us.client_id, back, login.asked.scope
+        )
+        address = request.address(attempt, oauth.plain(us.narrowed({})))
+        await login.talk.show(
+            {"type": "authorization-url", "authorization_uri": address, "redirect_uri": back}
+        )
+        return authorization_code.read_code(await redirection.answer()), back
+
+
+# --- after the code was exchanged ------------------------------------------------------------
 
 
 async def _authorization(
-    talk: Conversation, us: Registration, found: Endpoints, client: oauth.Client, reply: Reply,
-    asked: Asked, keys: Mapping[str, Any],
-) -> Authorization:  # fmt: skip
-    renewal = read_renewal(reply, asked)
+    login: _Login, flow: str, reply: Reply, nonce: Secret | None
+) -> Authorization:
+    renewal = read_renewal(reply, login.asked)
     try:
-        who = await _who(talk, us, found, reply, keys)
-        _sound(renewal)
+        who = await _who(login, reply, nonce)
+        sound(renewal)
     except (Failed, NeverSent):
-        await _discard(talk, found, client, renewal)
+        await _discard(login, renewal)
         raise
-    await _tell(talk, renewal, asked)
+    await _tell(login, renewal)
     return Authorization(
         renewal=renewal,
         subject=str(who.get("sub", "")),
@@ -128,34 +129,23 @@ async def _authorization(
         scope=renewal.scope,
         renewable=renewal.refresh_token is not None,
         login_lifetime=None if renewal.refresh_token else renewal.lifetime,
-        private=_sealed(DEVICE, found, client),
+        private=sealed(flow, login.found, login.client),
     )
 
 
-def _sound(renewal: Renewal) -> Renewal:
-    """A first token has to be usable: the person is still there to hear that it isn't."""
+def sound(renewal: Renewal) -> Renewal:
+    """The renewal; a first token has to be usable, as the person is still there to hear that it
+    isn't. Raises Failed."""
     if renewal.defect:
         raise Failed(Failure(Kind.MISCONFIGURED, renewal.defect))
     return renewal
-
-
-def _sealed(flow: str, found: Endpoints, client: oauth.Client) -> Mapping[str, str | Secret]:
-    """What later posts rely on, kept with the grant: where to, and how to prove who we are."""
-    private: dict[str, str | Secret] = {"flow": flow, "token_endpoint": found.token}
-    if found.revocation:
-        private["revocation_endpoint"] = found.revocation
-    if client.secret is not None:
-        private["client_secret"] = client.secret
-    return private
 
 
 async def _keys(talk: Conversation, found: Endpoints) -> Mapping[str, Any]:
     return await fetch(talk, found.keys, "bad_discovery") if found.keys else {}
 
 
-async def _who(
-    talk: Conversation, us: Registration, found: Endpoints, reply: Reply, keys: Mapping[str, Any]
-) -> Mapping[str, Any]:
+async def _who(login: _Login, reply: Reply, nonce: Secret | None) -> Mapping[str, Any]:
     """The verified claims of the reply's id token; none where it has no id token."""
     token = (reply.json() or {}).get("id_token")
     if token is None:
@@ -163,29 +153,36 @@ async def _who(
     now = claims.issuer_time(reply)
     at = reply.sent.wall if now is None else now
     try:
-        with suppress(id_token.UnknownKey):
-            return id_token.verify(token, keys, us.issuer, us.client_id, at)
-        newest = await _keys(talk, found)  # the issuer may have changed keys since we looked
-        return id_token.verify(token, newest, us.issuer, us.client_id, at)
+        who = await _verified(login, token, at)
+        if nonce is not None:
+            id_token.check_nonce(who, nonce)
+        return who
     except id_token.BadIdToken:
         raise Failed(Failure(Kind.REFUSED, "bad_id_token")) from None
 
 
-async def _discard(
-    talk: Conversation, found: Endpoints, client: oauth.Client, renewal: Renewal
-) -> None:
+async def _verified(login: _Login, token: object, at: float) -> Mapping[str, Any]:
+    us = login.us
+    with suppress(id_token.UnknownKey):
+        return id_token.verify(token, login.keys, us.issuer, us.client_id, at)
+    newest = await _keys(login.talk, login.found)  # they may have changed since we looked
+    return id_token.verify(token, newest, us.issuer, us.client_id, at)
+
+
+async def _discard(login: _Login, renewal: Renewal) -> None:
     """End a grant that was obtained and is refused, or it would live on unseen. At best effort."""
-    if renewal.refresh_token is None or not found.revocation:
+    endpoint, token = login.found.revocation, renewal.refresh_token
+    if token is None or not endpoint:
         return
     with suppress(Failed, NeverSent, ReplyLost):
-        await oauth.revoke(talk, found.revocation, client, renewal.refresh_token, "refresh_token")
+        await oauth.revoke(login.talk, endpoint, login.client, token, "refresh_token")
 
 
-async def _tell(talk: Conversation, renewal: Renewal, asked: Asked) -> None:
+async def _tell(login: _Login, renewal: Renewal) -> None:
     """Say at once what would be missed only later."""
     if renewal.refresh_token is None:
-        await talk.show({"type": "note", "text": NO_REFRESH_TOKEN})
-    missing = set(asked.scope.split()) - set(renewal.scope.split()) - OF_PERSONS
+        await login.talk.show({"type": "note", "text": NO_REFRESH_TOKEN})
+    missing = set(login.asked.scope.split()) - set(renewal.scope.split()) - OF_PERSONS
     if missing:
         text = "The issuer did not grant: " + ", ".join(sorted(missing))
-        await talk.show({"type": "note", "text": text})
+        await login.talk.show({"type": "note", "text": text})

@@ -22,6 +22,15 @@ issuer = "https://login.example.org/realms/lab"
 client_id = "training"
 """
 
+KEYS = (
+    "access_lifetime, assertion_audience, audience, audience_parameter, client_id, client_key_id, "
+    "hosts, issuer, login_lifetime, provider, redirect_uri, scopes, subject_token_file, "
+    "subject_token_type, token_endpoint_auth_method"
+)
+"""What a credential of the provider oidc may say."""
+
+NOT_LOOPBACK = "must be http on 127.0.0.1, [::1] or localhost"
+
 
 def findings(text: str, catalog: Catalog = CATALOG) -> list[str]:
     """What is wrong with this text, a line each."""
@@ -62,6 +71,19 @@ def test_a_whole_configuration_is_read() -> None:
     assert (credential.login_lifetime, credential.access_lifetime) == (2592000.0, 600.0)
 
 
+def test_hooks_are_commands_word_by_word() -> None:
+    """Lists of words, and whether to use the desktop; nothing is run where nothing is written."""
+    config = parse_config(
+        '[hooks]\non_login_required = ["notify-me", "--urgent"]\n'
+        'on_error = ["/opt/lab tools/alarm"]\ndesktop = true\n', CATALOG,
+    )  # fmt: skip
+    assert config.hooks.on_login_required == ["notify-me", "--urgent"]
+    assert config.hooks.on_error == ["/opt/lab tools/alarm"]
+    assert config.hooks.desktop
+    assert Config.empty().hooks.on_login_required == ()
+    assert not Config.empty().hooks.desktop
+
+
 def test_policy_and_defaults_are_no_part_of_the_identity() -> None:
     """Changing where tokens go asks for no new login, and neither does a later version of credd."""
     assert lab().identity() == lab('hosts = ["a.example"]\nlogin_lifetime = "1d"\n').identity()
@@ -87,8 +109,24 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one() -> None:
     ("text", "told"),
     [
         ("[deamon]\n", 'line 1, deamon: unknown section; did you mean "daemon"?'),
-        ("[hooks]\n", "line 1, hooks: unknown section; known are: credentials, daemon, vault"),
-        ("[network]\n", "line 1, network: unknown section; known are: credentials, daemon, vault"),
+        (
+            "[hooks]\non_error = 'mail me'",
+            'line 2, hooks.on_error: must be a list of texts, such as ["a", "b"]',
+        ),
+        ("[hooks]\non_error = []", "line 2, hooks.on_error: needs a program as its first word"),
+        (
+            "[hooks]\non_error = ['mail me']",
+            "line 2, hooks.on_error: is no shell line: write each word as a text of its own",
+        ),
+        (
+            "[hooks]\non_error = ['bin/mail']",
+            "line 2, hooks.on_error: needs a whole path, beginning with /, or a program's name",
+        ),
+        ("[hooks]\ndesktop = 'yes'", "line 2, hooks.desktop: must be true or false"),
+        (
+            "[network]\n",
+            "line 1, network: unknown section; known are: credentials, daemon, hooks, vault",
+        ),
         ("daemon = 3", "line 1, daemon: must be a table"),
         ("credentials = 3", "line 1, credentials: must be a table"),
         ("[credentials]\nlab = 3", "line 2, credentials.lab: must be a table"),
@@ -176,13 +214,15 @@ def test_a_mistake_is_told_in_one_line(text: str, told: str) -> None:
             "access_lifetime: must be a duration such as 30d, 12h, 90m, or seconds",
         ),
         ("access_lifetime = true", "access_lifetime: must be a number, or text in quotes"),
+        ("tenant = 'x'", f"tenant: unknown key; known are: {KEYS}"),
+        ("redirect_uri = 'https://127.0.0.1/'", f"redirect_uri: {NOT_LOOPBACK}"),
+        ("redirect_uri = 'http://127.0.0.2/'", f"redirect_uri: {NOT_LOOPBACK}"),
+        ("redirect_uri = 'http://0.0.0.0:80/'", f"redirect_uri: {NOT_LOOPBACK}"),
+        ("redirect_uri = 'http://a.example/'", f"redirect_uri: {NOT_LOOPBACK}"),
+        ("redirect_uri = 'http://localhost/?a=b'", "redirect_uri: must have no ? and no #"),
         (
-            "redirect_uri = 'http://127.0.0.1/'",
-            (
-                "redirect_uri: unknown key; known are: access_lifetime, audience, "
-                "audience_parameter, client_id, hosts, issuer, login_lifetime, provider, scopes, "
-                "token_endpoint_auth_method"
-            ),
+            "subject_token_file = 'token'",
+            "subject_token_file: must be an absolute path, such as /run/secrets/token",
         ),
         (
             "audience_paramter = 'audience'",
@@ -192,16 +232,12 @@ def test_a_mistake_is_told_in_one_line(text: str, told: str) -> None:
             "token_endpoint_auth_method = 'basic'",
             (
                 'token_endpoint_auth_method: must be one of "none", "client_secret_basic", '
-                '"client_secret_post"'
+                '"client_secret_post", "private_key_jwt"'
             ),
         ),
         (
             '"sc\\u001b[31m" = 1',
-            (
-                '"sc\\u001b[31m": unknown key; known are: access_lifetime, audience, '
-                "audience_parameter, client_id, hosts, issuer, login_lifetime, provider, scopes, "
-                "token_endpoint_auth_method"
-            ),
+            f'"sc\\u001b[31m": unknown key; known are: {KEYS}',
         ),
     ],
 )

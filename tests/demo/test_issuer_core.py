@@ -77,8 +77,10 @@ def test_discovery_names_the_issuer_and_every_endpoint() -> None:
         "GET", f"{core.url}/.well-known/openid-configuration", {}, {}, NOW
     ).json()
     assert document["issuer"] == core.url
-    endpoints = [document[name] for name in document if name.endswith("_endpoint")]
-    assert all(core.handle("POST", url, {}, {}, NOW).status != 404 for url in endpoints[:4])
+    names = [name for name in document if name.endswith("_endpoint")]
+    for name in names:
+        method = "GET" if name in ("authorization_endpoint", "userinfo_endpoint") else "POST"
+        assert core.handle(method, document[name], {}, {}, NOW).status != 404, name
 
 
 def test_a_device_code_is_pending_until_a_person_approves() -> None:

@@ -7,12 +7,15 @@ played to its end fails the test.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from credd.core.conversation import Form, NeverSent, Question, Reply, ReplyLost
+from credd.core.conversation import Form, IsOurs, NeverSent, Question, Reply, ReplyLost
 from credd.core.instant import Instant
 from credd.core.model import Secret
 from demo import issuer_faults
@@ -21,9 +24,13 @@ from demo.issuer_core import IssuerCore
 START = 1_750_000_000.0
 """Unix seconds at which every conversation begins."""
 
-SECRET_FIELDS = frozenset(
-    {"refresh_token", "client_secret", "device_code", "token", "Authorization", "authorization"}
-)
+SECRET_FIELDS = frozenset({
+    "refresh_token", "client_secret", "device_code", "token", "Authorization", "authorization",
+    "code", "code_verifier", "client_assertion", "subject_token",
+})  # fmt: skip
+
+BACK = "http://127.0.0.1:41234/callback"
+"""Where a fake listener listens, unless a redirect address with a port is configured."""
 
 
 class VirtualClock:
@@ -99,8 +106,29 @@ def post(
     return Step("POST", url, outcome, status, form or {}, headers or {})
 
 
+class Returning:
+    """A redirect address that browsers visit: those of `visits`, in their order."""
+
+    def __init__(self, redirect_uri: str, is_ours: IsOurs, visits: list[str]) -> None:
+        self.redirect_uri = redirect_uri
+        self.refused: list[str] = []
+        self._is_ours = is_ours
+        self._visits = visits
+
+    async def answer(self) -> str:
+        for query in self._visits:
+            if self._is_ours(query):
+                return query
+            self.refused.append(query)
+        raise AssertionError(f"nobody else comes by; refused: {self.refused}")
+
+
 class People:
-    """What every conversation has: a clock, answers to questions, and what was shown."""
+    """What every conversation has: a clock, answers to questions, what was shown, and browsers.
+
+    `visits` are the queries with which browsers come back, in their order; `near` says where the
+    browser is; `files` are the files that may be read.
+    """
 
     def __init__(
         self, clock: VirtualClock | None = None, answers: Mapping[str, str] | None = None
@@ -111,6 +139,12 @@ class People:
         self.shown: list[Mapping[str, Any]] = []
         self.pauses: list[float] = []
         self.when_shown: Callable[[Mapping[str, Any]], None] = lambda event: None
+        self.visits: list[str] = []
+        self.near = True
+        self.files: dict[str, str] = {}
+        self.returning: list[Returning] = []
+        self.is_listening = False
+        self._secrets = 0
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -124,6 +158,28 @@ class People:
         self.asked.append(question)
         assert question.name in self.answers, f"nobody expected the question {question.name}"
         return Secret(self.answers[question.name])
+
+    @asynccontextmanager
+    async def listen(self, redirect_uri: str, is_ours: IsOurs) -> AsyncIterator[Returning]:
+        fixed = redirect_uri if redirect_uri.count(":") > 1 else BACK
+        self.returning.append(Returning(fixed, is_ours, self.visits))
+        self.is_listening = True
+        try:
+            yield self.returning[-1]
+        finally:
+            self.is_listening = False
+
+    def is_browser_near(self) -> bool:
+        return self.near
+
+    def new_secret(self) -> Secret:
+        self._secrets += 1
+        digest = hashlib.sha256(f"{id(self)} {self._secrets}".encode()).digest()
+        return Secret(base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
+    async def read_file(self, path: str) -> Secret:
+        assert path in self.files, f"nobody expected {path} to be read"
+        return Secret(self.files[path])
 
     def now(self) -> Instant:
         return self.clock.now()
@@ -177,7 +233,7 @@ class ScriptedConversation(People):
 class IssuerConversation(People):
     """Talks to an IssuerCore, on a virtual clock, without a network.
 
-    `approve` is the subject that approves each device code as soon as it is shown; None for nobody.
+    `approve` is the subject that approves each login as soon as it is shown; None for nobody.
     """
 
     def __init__(
@@ -204,6 +260,10 @@ class IssuerConversation(People):
     def _approve(self, event: Mapping[str, Any], subject: str) -> None:
         if event["type"] == "device-code":
             self.core.approve(event["user_code"], subject)
+        if event["type"] == "authorization-url":
+            assert self.is_listening, "nobody listens yet"
+            back = self.core.browse(event["authorization_uri"], self.clock.wall, subject)
+            self.visits.append(back.partition("?")[2])
 
     def _carry(
         self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str]

@@ -15,7 +15,8 @@ from credd import wire
 from credd.broker.broker import Broker
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
-from credd.broker.logins import Ask, Logins, Plan
+from credd.broker.login_talk import Ask, Plan
+from credd.broker.logins import Logins
 from credd.broker.refresher import Refresher
 from credd.broker.shelf import Shelf
 from credd.broker.slots import Slots
@@ -126,6 +127,7 @@ class House:
             timeout=request.get("timeout", 300.0),
             switch_account=request.get("switch_account", False),
             vault_key="",
+            browser_near=request.get("browser") == "near",
         )
 
     async def _open_vault(self, choice: str, ask: Ask) -> None:

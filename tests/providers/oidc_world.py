@@ -30,11 +30,11 @@ class Here:
         answers = {}
         if client is not None:
             own |= {"client_id": client.client_id, "token_endpoint_auth_method": client.auth}
-            answers = {"client-secret": client.secret}
+            answers = {"client-secret": client.secret, "client-key": client.secret}
         self.provider = OidcProvider({**own, **(settings or {})})
         self.talk = IssuerConversation(self.core, answers=answers)
 
-    async def login(self, flow: str = "") -> Authorization:
+    async def login(self, flow: str = "device") -> Authorization:
         return await self.provider.login(self.talk, flow)
 
     async def refresh(self, grant: Grant, key: TokenKey = PRIMARY) -> Renewal:

@@ -20,6 +20,17 @@ class TestDevice(ProviderContract):
         return World(CATALOG["oidc"].build(settings), IssuerConversation(core), "device")
 
 
+class TestAuthorizationCode(ProviderContract):
+    """A person's login by browser, with rotation."""
+
+    async def world(self) -> World:
+        core = IssuerCore()
+        settings = {"issuer": core.url, "client_id": "demo-training"}
+        return World(
+            CATALOG["oidc"].build(settings), IssuerConversation(core), "authorization-code"
+        )
+
+
 class TestDeviceWithoutOfflineAccess(ProviderContract):
     """A login that ends with its access token."""
 

@@ -29,9 +29,52 @@ async def found(document: object, status: int = 200, issuer: str = ISSUER) -> En
 async def test_an_honest_document_is_believed() -> None:
     """Its endpoints, and the scopes that are text."""
     assert await found(DOCUMENT) == Endpoints(
-        f"{ISSUER}/token", f"{ISSUER}/device", f"{ISSUER}/revoke", f"{ISSUER}/certs",
+        f"{ISSUER}/token", "", f"{ISSUER}/device", f"{ISSUER}/revoke", f"{ISSUER}/certs",
         frozenset({"openid", "offline_access"}),
     )  # fmt: skip
+
+
+CODE = {"authorization_endpoint": f"{ISSUER}/auth"}
+
+
+@pytest.mark.parametrize(
+    ("more", "endpoint"),
+    [
+        (CODE, f"{ISSUER}/auth"),
+        ({**CODE, "response_types_supported": ["code", "id_token"]}, f"{ISSUER}/auth"),
+        ({**CODE, "response_types_supported": ["id_token"]}, ""),
+        ({**CODE, "response_types_supported": []}, ""),
+        ({**CODE, "response_types_supported": "code"}, ""),
+        ({"authorization_endpoint": f"{ISSUER}/auth?tenant=a"}, f"{ISSUER}/auth?tenant=a"),
+    ],
+)
+async def test_an_authorization_endpoint_counts_where_it_gives_codes(
+    more: dict[str, Any], endpoint: str
+) -> None:
+    """Nobody's browser is sent where only other answers are to be had."""
+    assert (await found({**DOCUMENT, **more})).authorization == endpoint
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://login.example.org/auth", "http://127.0.0.1/auth", "file:///etc/passwd",
+        "javascript:alert(1)", "https://a.example/$(id)", "https://a.example/`id`", "-oProxy=x",
+        "https://a.example/a b", 'https://a.example/"', "https://a.example/'", "data:text/html,x",
+        "https://user:pw@a.example/auth", "https://a.example/auth#x", "https:///auth", 5, None,
+    ],
+)  # fmt: skip
+async def test_t45_no_browser_is_sent_to_an_odd_address(address: object) -> None:
+    """Whatever a document calls its authorization endpoint."""
+    assert (await found({**DOCUMENT, "authorization_endpoint": address})).authorization == ""
+
+
+@pytest.mark.parametrize(("said", "must"), [(True, True), (False, False), ("true", False)])
+async def test_t43_an_issuer_that_advertises_iss_has_to_send_it(said: object, must: bool) -> None:
+    """RFC 9207 3: false where the document does not say true."""
+    name = "authorization_response_iss_parameter_supported"
+    assert (await found({**DOCUMENT, name: said})).names_itself is must
+    assert (await found(DOCUMENT)).names_itself is False
 
 
 async def test_endpoints_may_live_at_another_origin() -> None:

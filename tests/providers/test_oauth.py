@@ -8,6 +8,10 @@ import pytest
 
 from credd.core.model import Secret
 from credd.providers.oauth import Client, narrowed
+from tests.fakes.conversation import ScriptedConversation
+
+TALK = ScriptedConversation()
+URL = "https://login.example.org/token"
 
 
 @pytest.mark.parametrize(
@@ -24,20 +28,21 @@ def test_both_halves_of_basic_are_encoded(client_id: str, secret: str, pair: str
     assert isinstance(header, Secret)
     scheme, _, encoded = header.reveal().partition(" ")
     assert (scheme, base64.b64decode(encoded).decode()) == ("Basic", pair)
-    assert client.signed({"a": "b"}) == {"a": "b"}
+    assert client.body(TALK, URL) == {}
 
 
 def test_a_secret_in_the_body_has_no_header_beside_it() -> None:
     """RFC 6749 2.3: one way at a time."""
     client = Client("lab", "client_secret_post", Secret("s"))
-    assert client.signed({}) == {"client_id": "lab", "client_secret": Secret("s")}
+    body = {"client_id": "lab", "client_secret": Secret("s")}
+    assert client.body(TALK, URL) == body
     assert client.headers() == {}
 
 
 def test_a_public_client_says_its_name_alone() -> None:
     """Even where a secret lies about."""
     client = Client("lab", "none", Secret("s"))
-    assert (client.signed({}), client.headers()) == ({"client_id": "lab"}, {})
+    assert (client.body(TALK, URL), client.headers()) == ({"client_id": "lab"}, {})
     assert "s3" not in repr(Client("lab", "none", Secret("s3")))
 
 
