@@ -22,6 +22,7 @@ from credd.errors import CreddError
 
 VERBS: dict[str, str] = {
     "check": "credd.ctl.tokens:check",
+    "completion": "credd.ctl.completing:completion",
     "exec": "credd.ctl.execute:execute",
     "login": "credd.ctl.login:login",
     "logout": "credd.ctl.leaving:logout",

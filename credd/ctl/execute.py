@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from credd import wire
+from credd.ctl.completing import complete_names
 from credd.ctl.durations import clock, spoken
 from credd.ctl.guestwing import guest_folder
 from credd.ctl.options import Verb, verb
@@ -86,6 +87,7 @@ class OwnFailure(CreddError):
     metavar="NAME[:VAR]",
     multiple=True,
     required=True,
+    shell_complete=complete_names,
     help="A credential for the command. With :VAR its token goes into that variable, unrenewed.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")

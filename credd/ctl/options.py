@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from credd import wire
 from credd.ctl.durations import parse_duration
 from credd.ctl.session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    NameType = click.ParamType[str]
+else:
+    NameType = click.ParamType  # no generic before click 8.4
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -72,11 +79,28 @@ def _note_place(ctx: click.Context, param: click.Parameter, value: str | None) -
         setattr(ctx.ensure_object(Session), str(param.name), value)
 
 
-def credential_name(text: str) -> str:
-    """The name itself; a usage error where no credential can be called so (wire.NAME_PATTERN)."""
-    if not re.fullmatch(wire.NAME_PATTERN, text):
-        raise click.BadParameter("a credential's name is made of a-z, 0-9, '.', '_' and '-'")
-    return text
+class CredentialName(NameType):
+    """A credential's name; a shell completes it from those the daemon has."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself; a usage error where none can be called so (wire.NAME_PATTERN)."""
+        if not re.fullmatch(wire.NAME_PATTERN, value):
+            said = "a credential's name is made of a-z, 0-9, '.', '_' and '-'"
+            raise click.BadParameter(said, ctx, param)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The names that begin so."""
+        from credd.ctl.completing import complete_names
+
+        return complete_names(ctx, param, incomplete)
+
+
+credential_name = CredentialName()
 
 
 def duration(text: str | float) -> float:
