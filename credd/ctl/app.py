@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "check": "credd.ctl.tokens:check",
     "completion": "credd.ctl.completing:completion",
     "exec": "credd.ctl.execute:execute",
+    "forward": "credd.ctl.forward:forward",
     "login": "credd.ctl.login:login",
     "logout": "credd.ctl.leaving:logout",
     "refresh": "credd.ctl.tokens:refresh",
