@@ -92,15 +92,19 @@ class Grants:
             log.error("the side slot of %s could not be cleared (%s)", holding.name, error)
 
     def _record_of(self, holding: Holding, credential: Credential, won: Authorization) -> Record:
-        token = self._first_token(holding, credential, won)
-        grant = dataclasses.replace(_grant(holding, won), first_lifetime=token.lifetime)
-        return Record(
+        record = Record(
             provider=credential.provider,
             identity=credential.identity(),
             settings=credential.settings,
-            generation=token.generation,
-            grant=grant,
-            tokens=(token,),
+            generation=holding.generation,
+            grant=_grant(holding, won),
+        )
+        if won.renewal.access_token is None:  # imported: the first refresh will bring one
+            return record
+        token = self._first_token(holding, credential, won)
+        grant = dataclasses.replace(record.grant, first_lifetime=token.lifetime)
+        return dataclasses.replace(
+            record, generation=token.generation, grant=grant, tokens=(token,)
         )
 
     def _first_token(

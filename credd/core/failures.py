@@ -134,6 +134,7 @@ DETAIL: dict[str, str] = {
     "no_refresh_token": "this login has no refresh token, so nothing can renew it",
     "static_key": "a static key can't be renewed, only replaced",
     "bad_key": "that is no key that a request could carry",
+    "bad_refresh_token": "that is no refresh token that a request could carry",
     "key_expired": "this key has expired already",
     "unsupported_token_type": "the issuer can't revoke tokens of this kind",
     "refused_url": "the issuer's address is not one that credd talks to",

@@ -14,10 +14,12 @@ from typing import Any
 
 from credd.core.conversation import Authorization, Conversation, Renewal, Reply
 from credd.core.failures import BY_CODE, Failed, Failure, Kind
+from credd.core.importing import Handover
 from credd.core.model import PRIMARY, AccessToken, Grant, TokenKey
 from credd.providers import claims, id_token, oauth
 from credd.providers.addresses import origin_of
 from credd.providers.discovery import discover
+from credd.providers.oidc_import import take_over
 from credd.providers.oidc_login import AUTHORIZATION_CODE, DEVICE, log_in
 from credd.providers.oidc_machine import (
     CLIENT_CREDENTIALS,
@@ -55,6 +57,10 @@ class OidcProvider:
         if flow == TOKEN_EXCHANGE:
             return await log_in_by_exchange(talk, self._us)
         raise Failed(Failure(Kind.MISCONFIGURED, "unsupported_grant_type"))
+
+    async def take_over(self, talk: Conversation, handed: Handover) -> Authorization:
+        """The grant of a refresh token from elsewhere; it is not posted here. Raises Failed."""
+        return await take_over(talk, self._us, handed)
 
     async def refresh(self, talk: Conversation, grant: Grant, key: TokenKey) -> Renewal:
         """A new access token for `key`. Posts once, to the token endpoint sealed at login; only

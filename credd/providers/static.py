@@ -14,6 +14,7 @@ from typing import Any
 
 from credd.core.conversation import Authorization, Conversation, Question, Renewal
 from credd.core.failures import Failed, Failure, Kind
+from credd.core.importing import Handover
 from credd.core.model import AccessToken, Grant, Secret, TokenKey
 from credd.providers.token_reply import is_printable
 
@@ -54,7 +55,14 @@ class StaticProvider:
         that has expired already."""
         if flow not in ("", *FLOWS):
             raise Failed(Failure(Kind.MISCONFIGURED, "unsupported_grant_type"))
-        key = (await talk.ask(Question("key", "Key"))).reveal().strip()
+        return self._authorization(talk, await talk.ask(Question("key", "Key")))
+
+    async def take_over(self, talk: Conversation, handed: Handover) -> Authorization:
+        """The same with a key that was kept elsewhere. Raises Failed."""
+        return self._authorization(talk, handed.secret)
+
+    def _authorization(self, talk: Conversation, answer: Secret) -> Authorization:
+        key = answer.reveal().strip()
         if not is_printable(key):
             raise Failed(Failure(Kind.REFUSED, "bad_key"))
         now = talk.now()

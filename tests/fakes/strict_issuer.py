@@ -22,6 +22,7 @@ from credd.core.conversation import (
     ReplyLost,
 )
 from credd.core.failures import Failed, Failure, Kind
+from credd.core.importing import Handover
 from credd.core.model import AccessToken, Grant, Secret, TokenKey
 
 
@@ -71,6 +72,17 @@ class StrictIssuer:
         self._dead = False
         renewal = dataclasses.replace(self._renewal(talk), sent=talk.now())
         return Authorization(renewal, subject=self.subject, account=f"{self.subject}@example")
+
+    async def take_over(self, talk: Conversation, handed: Handover) -> Authorization:
+        renewal = Renewal(sent=talk.now(), refresh_token=handed.secret)
+        return Authorization(renewal, account=handed.account)
+
+    def grant_elsewhere(self) -> Secret:
+        """A living refresh token that another program obtained."""
+        self._dead = False
+        token = f"rt-CANARY-elsewhere-{next(self._count)}"
+        self.living.add(token)
+        return Secret(token)
 
     async def refresh(self, talk: Conversation, grant: Grant, key: TokenKey) -> Renewal:
         sent = talk.now()
