@@ -48,6 +48,7 @@ FINISHED_KEPT = 32
 """Finished logins whose end can still be read: a client that lost its connection comes back for
 it."""
 
+
 class Logins:
     """Starts logins, feeds their watchers, takes their answers.
 
