@@ -43,7 +43,12 @@ LOGIN_EVENTS = "/v1/logins/{id}/events"
 LOGIN_ANSWERS = "/v1/logins/{id}/answers"
 RELOAD = "/v1/reload"
 UNLOCK = "/v1/unlock"
+VAULT = "/v1/vault"
 VAULT_ACCEPT = "/v1/vault/accept"
+VAULT_REKEY = "/v1/vault/rekey"
+VAULT_RESET = "/v1/vault/reset"
+VAULT_REWRAP = "/v1/vault/rewrap"
+VAULT_VERIFY = "/v1/vault/verify"
 SOCKETS = "/v1/sockets"
 SOCKET = "/v1/sockets/{id}"
 
@@ -219,10 +224,11 @@ class VersionReply(TypedDict):
     key_source: str
 
 
-class UnlockRequest(TypedDict):
-    """`POST /v1/unlock`."""
+class UnlockRequest(TypedDict, total=False):
+    """`POST /v1/unlock`: one of the two."""
 
     passphrase: str
+    recovery_code: str
 
 
 class _SocketFolder(TypedDict):

@@ -7,13 +7,14 @@ import typing
 
 import pytest
 
-from credd import wire
+from credd import wire, wire_vault
 
 ROUTES = {name: value for name, value in vars(wire).items() if str(value).startswith("/v1/")}
+VALUES = [*vars(wire).values(), *vars(wire_vault).values()]
 SHAPES = (
-    [value for value in vars(wire).values() if typing.is_typeddict(value)]
+    [value for value in VALUES if typing.is_typeddict(value)]
     if hasattr(typing, "is_typeddict")
-    else [value for value in vars(wire).values() if hasattr(value, "__total__")]
+    else [value for value in VALUES if hasattr(value, "__total__")]
 )  # before 3.10
 
 

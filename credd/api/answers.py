@@ -205,18 +205,6 @@ async def reload(front: Front, _asked: Asked) -> Answer:
     return await front.house.reload()
 
 
-async def unlock(front: Front, asked: Asked) -> Answer:
-    """Open the vault."""
-    await front.house.unlock(Secret(asked.body["passphrase"]))
-    return None
-
-
-async def accept_vault(front: Front, _asked: Asked) -> Answer:
-    """Let a copied vault spend its refresh tokens."""
-    await front.house.accept_vault()
-    return None
-
-
 # --- job sockets ----------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from credd import wire
+from credd import wire, wire_vault
 from credd.core.model import AccessToken, Secret, TokenKey
 
 
@@ -104,11 +104,35 @@ class House(Protocol):
         ...
 
     async def unlock(self, passphrase: Secret, /) -> None:
-        """Open the vault."""
+        """Open the vault by its passphrase."""
+        ...
+
+    async def recover(self, code: Secret, /) -> None:
+        """Open the vault by its recovery code."""
+        ...
+
+    def vault(self) -> wire_vault.VaultReply:
+        """Where the vault stands."""
         ...
 
     async def accept_vault(self) -> None:
         """A copied vault may spend its refresh tokens from now on."""
+        ...
+
+    async def verify_vault(self) -> wire_vault.VerifyReply:
+        """Look at every part of it."""
+        ...
+
+    async def rewrap_vault(self, request: wire_vault.RewrapRequest, /) -> wire_vault.VaultReply:
+        """Change where its key comes from."""
+        ...
+
+    async def rekey_vault(self, request: wire_vault.RekeyRequest, /) -> wire_vault.VaultReply:
+        """Seal everything anew."""
+        ...
+
+    async def reset_vault(self, *, erase: bool) -> wire_vault.ResetReply:
+        """Take it out of its place."""
         ...
 
 

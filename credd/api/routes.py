@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from credd import wire
-from credd.api import answers, asking
+from credd import wire, wire_vault
+from credd.api import answers, asking, vault_answers
 from credd.api.answers import Answer
 from credd.api.asking import Asked, Parameter
 from credd.api.interface import Front
@@ -58,9 +58,9 @@ FORMAT = Parameter(
     {"type": "string", "enum": ["json", "raw"], "default": "json"}, "json",
 )  # fmt: skip
 FOR = Parameter("for", "a number of seconds", asking.parse_seconds, NUMBER, is_required=True)
-KEEP_GOING = Parameter(
-    "keep_going", "true or false", asking.parse_flag, {"type": "boolean", "default": False}, False
-)
+FLAG = {"type": "boolean", "default": False}
+KEEP_GOING = Parameter("keep_going", "true or false", asking.parse_flag, FLAG, False)
+ERASE = Parameter("erase", "true or false", asking.parse_flag, FLAG, False)
 
 JSON_OR_TEXT = ("application/json", "text/plain")
 ASKED_OF_TOKEN = (MIN_VALID, AUDIENCE, SCOPE, WAIT, FORMAT)
@@ -89,7 +89,15 @@ ROUTES: tuple[Route, ...] = (
     Route(wire.SOCKETS, "POST", answers.create_socket, wire.SocketReply, wire.SocketRequest,
           status=201),
     Route(wire.SOCKET, "DELETE", answers.remove_socket, None),
-    Route(wire.UNLOCK, "POST", answers.unlock, None, wire.UnlockRequest),
-    Route(wire.VAULT_ACCEPT, "POST", answers.accept_vault, None),
+    Route(wire.UNLOCK, "POST", vault_answers.unlock, None, wire.UnlockRequest),
+    Route(wire.VAULT, "GET", vault_answers.vault, wire_vault.VaultReply),
+    Route(wire.VAULT_ACCEPT, "POST", vault_answers.accept_vault, None),
+    Route(wire.VAULT_REKEY, "POST", vault_answers.rekey_vault, wire_vault.VaultReply,
+          wire_vault.RekeyRequest),
+    Route(wire.VAULT_RESET, "POST", vault_answers.reset_vault, wire_vault.ResetReply,
+          query=(ERASE,)),
+    Route(wire.VAULT_REWRAP, "POST", vault_answers.rewrap_vault, wire_vault.VaultReply,
+          wire_vault.RewrapRequest),
+    Route(wire.VAULT_VERIFY, "POST", vault_answers.verify_vault, wire_vault.VerifyReply),
     Route(wire.VERSION, "GET", answers.version, wire.VersionReply),
 )  # fmt: skip

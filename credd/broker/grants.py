@@ -9,9 +9,10 @@ forgets a login that the issuer still believes in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from credd.broker.holding import Holding
@@ -173,6 +174,42 @@ class Grants:
             log.warning("the issuer of %s was not told of its end: %s", holding.name, error)
             return False
         return True
+
+    async def drop_all(self, take_away: Callable[[], Awaitable[None]]) -> list[str]:
+        """Let go of everything at once, telling no issuer: `take_away` takes the vault away.
+
+        Flights under way are awaited, so that what they bring is in the vault that goes. Returns
+        the names that must be logged in again: all that are configured, where the vault was never
+        read. What `take_away` raises leaves everything as it was.
+        """
+        holdings = self._shelf.all()
+        for holding in holdings:
+            holding.leaving = True
+        try:
+            return await self._drop(holdings, take_away)
+        finally:
+            for holding in holdings:
+                holding.leaving = False
+                holding.announce()
+
+    async def _drop(
+        self, holdings: list[Holding], take_away: Callable[[], Awaitable[None]]
+    ) -> list[str]:
+        names = [holding.name for holding in holdings if self._is_to_be_won_again(holding)]
+        async with contextlib.AsyncExitStack() as pens:
+            for holding in holdings:
+                while holding.flight is not None:
+                    await asyncio.shield(holding.change())
+                await pens.enter_async_context(holding.writing)
+            await take_away()
+            self._shelf.empty()
+        return names
+
+    def _is_to_be_won_again(self, holding: Holding) -> bool:
+        if not self._shelf.loaded:
+            return holding.credential is not None
+        was_damaged = holding.trouble is not None and holding.trouble.final
+        return holding.grant is not None or was_damaged
 
     def accept(self) -> None:
         """The copied vault is to be used from here on."""

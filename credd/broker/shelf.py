@@ -134,20 +134,31 @@ class Shelf:
         await self._take_up_attempt(holding, kept)
 
     async def _take_up_attempt(self, holding: Holding, kept: Kept) -> None:
-        """A journal entry means that the daemon died with this refresh token in flight."""
+        """A journal entry means that the daemon died with this refresh token in flight; one that
+        can't be read may mean that."""
         attempt, grant = kept.attempt, holding.grant
         if attempt is None or grant is None or grant.refresh_token is None:
             return
-        if grant.refresh_token.digest() != attempt.digest:
+        if attempt.digest and grant.refresh_token.digest() != attempt.digest:
             with contextlib.suppress(NotKept):  # a full disk; the entry harms nobody
                 await self._keeper.settle(kept.name)
             return
         if holding.trouble is not None and holding.trouble.final:
             return
         now = self._around.now()
+        lost_at = attempt.at or now.wall
         holding.trouble = Trouble(
-            Kind.AMBIGUOUS, "reply_lost", now, now, 0.0, reply_lost_at=attempt.at
+            Kind.AMBIGUOUS, "reply_lost", now, now, 0.0, reply_lost_at=lost_at
         )
+
+    def empty(self) -> None:
+        """The vault is gone, and with it what it held: nothing is held, so nothing is locked."""
+        for holding in self.all():
+            holding.forget()
+            holding.announce()
+            self.clear(holding)
+        self.unlocked, self.loaded = True, False
+        self.stir()
 
     def stagger(self, woken: list[Holding]) -> None:
         """Let those that woke together refresh one after another."""

@@ -76,6 +76,30 @@ class Calls:
         """`POST /v1/unlock`: open the vault."""
         return self._post(wire.UNLOCK, {"passphrase": passphrase}, is_idempotent=True)
 
+    def recover(self, code: str) -> dict[str, Any]:
+        """`POST /v1/unlock`: open the vault by its recovery code."""
+        return self._post(wire.UNLOCK, {"recovery_code": code}, is_idempotent=True)
+
+    def vault(self) -> dict[str, Any]:
+        """`GET /v1/vault`: where it stands (the shapes of these are in credd.wire_vault)."""
+        return self._get(wire.VAULT)
+
+    def verify_vault(self) -> dict[str, Any]:
+        """`POST /v1/vault/verify`: look at every part of it."""
+        return self._post(wire.VAULT_VERIFY, is_idempotent=True)
+
+    def rewrap_vault(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """`POST /v1/vault/rewrap`: change where its key comes from."""
+        return self._post(wire.VAULT_REWRAP, request)
+
+    def rekey_vault(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """`POST /v1/vault/rekey`: seal everything anew."""
+        return self._post(wire.VAULT_REKEY, request)
+
+    def reset_vault(self, *, erase: bool = False) -> dict[str, Any]:
+        """`POST /v1/vault/reset`: take it out of its place."""
+        return self._post(wire.VAULT_RESET + query(erase=erase or None))
+
     def accept_vault(self) -> dict[str, Any]:
         """`POST /v1/vault/accept`: a copied vault may spend its refresh tokens from now on."""
         return self._post(wire.VAULT_ACCEPT, is_idempotent=True)

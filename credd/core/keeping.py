@@ -32,7 +32,8 @@ class Superseded(Exception):
 class Attempt:
     """A journal entry: a refresh token is about to be posted, or was when the daemon died.
 
-    `digest` is the SHA-256 of that refresh token; `at` is Unix seconds.
+    `digest` is the SHA-256 of that refresh token, empty where the entry was damaged: then something
+    was posted, and no one knows what or when. `at` is Unix seconds.
     """
 
     id: str

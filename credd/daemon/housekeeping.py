@@ -1,13 +1,10 @@
-"""The chores that a person may ask of the daemon: reload, unlock, accept, tell the version.
+"""The chores that a person may ask of the daemon: reload, plan a login, tell the version.
 
-Rules: nothing here decides about a token. Opening the vault is one step, whoever asks for it (the
-start, a login, `unlock`, a keyring that came back): open, read what is kept, let the refresher
-look.
+Rules: nothing here decides about a token. What concerns the vault alone stands in vault_care.py.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
@@ -24,29 +21,27 @@ from credd.broker.logins import LONGEST, TIME_OUT
 from credd.broker.shelf import Shelf
 from credd.core.config import BadConfig, Config, check_credential
 from credd.core.conversation import Question
-from credd.core.model import Credential, Secret
+from credd.core.model import Credential
 from credd.core.provider_table import Row
 from credd.daemon import logs
 from credd.daemon.configuration import Configuration
+from credd.daemon.vault_care import VaultCare
 from credd.errors import BadRequest, Misconfigured, UnknownCredential
-from credd.vault.vault import ABSENT, LOCKED, OPEN, Vault
+from credd.vault.vault import ABSENT, LOCKED, OPEN, Offered, Vault
 
 log = logging.getLogger(__name__)
 
 PASSPHRASE = "vault-passphrase"
 
 
-class Housekeeping:
+class Housekeeping(VaultCare):
     """What `credd-ctl` asks of the daemon besides tokens."""
 
     def __init__(
         self, configuration: Configuration, vault: Vault, shelf: Shelf, grants: Grants
     ) -> None:
+        super().__init__(vault, shelf, grants)
         self._configuration = configuration
-        self._vault = vault
-        self._shelf = shelf
-        self._grants = grants
-        self._opening = asyncio.Lock()
         self._started_at = time.time()
         self.ready = False
 
@@ -88,39 +83,6 @@ class Housekeeping:
 
     # --- the vault ---------------------------------------------------------------------------
 
-    async def open_vault(self) -> None:
-        """Open the vault as far as that needs no person, and take over what it holds."""
-        async with self._opening:
-            status = await self._vault.open()
-            await self._take_over()
-        if status.state not in (OPEN, ABSENT):
-            log.warning("the vault is %s: %s", status.state, status.reason)
-
-    async def retry_vault(self) -> bool:
-        """Try again whether the vault can be opened without a person. True once it is open."""
-        async with self._opening:
-            if self._vault.status().state != OPEN:
-                await self._vault.retry()
-                await self._take_over()
-            return self._vault.status().state == OPEN
-
-    async def unlock(self, passphrase: Secret) -> None:
-        """Open the vault with a passphrase. Raises Locked where it is another one."""
-        async with self._opening:
-            await self._unlock(passphrase)
-
-    async def _unlock(self, passphrase: Secret) -> None:
-        await self._vault.unlock(passphrase)
-        await self._take_over()
-
-    async def _take_over(self) -> None:
-        """Read what is kept, once, when the vault has become open."""
-        status = self._vault.status()
-        if status.state == ABSENT:
-            self._shelf.unlocked = True  # nothing is held, so nothing can be locked
-        elif status.state == OPEN and not self._shelf.loaded:
-            await self._shelf.load(restored=status.restored)
-
     async def prepare_vault(self, choice: str, ask: Ask) -> None:
         """Make sure that there is an open vault for what a login wins; may ask for a passphrase.
 
@@ -131,7 +93,8 @@ class Housekeeping:
             if status.state == ABSENT:
                 await self._create(choice or self._configuration.current.vault.key, ask)
             elif status.state == LOCKED and status.key_source == "passphrase":
-                await self._unlock(await ask(Question(PASSPHRASE, "The vault's passphrase")))
+                answer = await ask(Question(PASSPHRASE, "The vault's passphrase"))
+                await self._unlock_within(Offered(answer))
             elif status.state != OPEN:
                 await self._vault.retry(may_prompt=True)
                 await self._take_over()
@@ -146,11 +109,6 @@ class Housekeeping:
         await self._vault.create(source, passphrase)
         log.info("made a vault; its key comes from: %s", self._vault.status().key_source)
         await self._take_over()
-
-    async def accept_vault(self) -> None:
-        """Use this copied vault from here on."""
-        await self._vault.accept()
-        self._grants.accept()
 
     # --- logins ------------------------------------------------------------------------------
 

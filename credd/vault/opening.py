@@ -75,7 +75,7 @@ class Opening(Writer):
         Unsaved records go below `runtime_folder`. The last three are for tests.
         """
         super().__init__()
-        self._path = path
+        self.path = path
         self._key_file = key_file
         self._keychain = keychain or SystemKeychain()
         self._keys = KeySources(key_file, environ, self._keychain)
@@ -88,7 +88,7 @@ class Opening(Writer):
         self._locksmith = one_thread("credd-keys")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._status.state} {str(self._path)!r}>"
+        return f"<{type(self).__name__} {self._status.state} {str(self.path)!r}>"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -143,9 +143,9 @@ class Opening(Writer):
         if source not in (*DAILY, "auto"):
             raise self._problem("key_source_unknown")
         async with self._changing:
-            if self._database is not None or exists(self._path):
+            if self._database is not None or exists(self.path):
                 raise self._problem("vault_exists")
-            if source == "file" and is_same_folder(self._key_file, self._path):
+            if source == "file" and is_same_folder(self._key_file, self.path):
                 raise self._problem("key_beside_vault")
             await self._create(source, passphrase)
             return self._status
@@ -173,7 +173,7 @@ class Opening(Writer):
     # --- inside -------------------------------------------------------------------------------
 
     def _problem(self, reason: str) -> CreddError:
-        return problem(reason, self._path, self._key_file)
+        return problem(reason, self.path, self._key_file)
 
     async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On the thread for keys."""
@@ -212,11 +212,11 @@ class Opening(Writer):
     async def _open_file(self) -> None:
         if self._database is not None:
             return
-        if not exists(self._path):
+        if not exists(self.path):
             self._status = VaultStatus(ABSENT, reason="no_vault")
             return
         try:
-            self._database = await self._write(open_database, self._path)
+            self._database = await self._write(open_database, self.path)
         except Unreadable as fault:
             state = NEWER if isinstance(fault, NewerVault) else UNREADABLE
             self._status = VaultStatus(state, reason=fault.reason)
@@ -266,7 +266,7 @@ class Opening(Writer):
         data_key = os.urandom(KEY_SIZE)
         with self._as_problems():
             # First, so that no key is left lying about for a vault that can't be made.
-            await self._write(make_private_folder, self._path.parent)
+            await self._write(make_private_folder, self.path.parent)
             key = await self._ask(self._keys.make, source, vault_id, Offered(passphrase))
             header = new_header(vault_id, [key], data_key)
             await self._write(self._create_file, header, data_key)
@@ -280,7 +280,7 @@ class Opening(Writer):
         def fill(connection: sqlite3.Connection, inode: int) -> None:
             first_rows(connection, data_key, Identity(inode, machine), set())
 
-        create_database(self._path, header, fill)
+        create_database(self.path, header, fill)
 
 
 def is_same_folder(one: Path, other: Path) -> bool:

@@ -52,7 +52,7 @@ class Vault(Opening):
 
     def explain(self, part: Checked) -> tuple[str, str]:
         """What was found, in words, and a command to paste, or ""."""
-        return explain(part.part, part.name, part.reason, self._path, self._key_file)
+        return explain(part.part, part.name, part.reason, self.path, self._key_file)
 
     async def accept(self) -> VaultStatus:
         """A person says that this copy is the vault from now on. Raises Locked, NotKept."""
@@ -109,7 +109,7 @@ class Vault(Opening):
         """
         self._keychain.interrupt()
         async with self._changing:
-            if self._database is None and not exists(self._path):
+            if self._database is None and not exists(self.path):
                 raise self._problem("no_vault")
             header = self._database.header if self._database else None
             aside = await self._reset(at, erase)
@@ -132,7 +132,7 @@ class Vault(Opening):
             raise self._problem("key_source_unknown")
         if only and not set(sources) & set(DAILY):
             raise self._problem("recovery_code_alone")
-        if "file" in sources and is_same_folder(self._key_file, self._path):
+        if "file" in sources and is_same_folder(self._key_file, self.path):
             raise self._problem("key_beside_vault")
 
     def _prove(self, header: Header, proof: Offered) -> None:
@@ -146,7 +146,7 @@ class Vault(Opening):
     async def _reset(self, at: float, erase: bool) -> Path | None:
         """Let go of the file and take it away; where that fails, it is opened again."""
         with self._as_problems():
-            await self._write(probe, self._path)  # before anything is closed
+            await self._write(probe, self.path)  # before anything is closed
         await self._let_go()
         try:
             with self._as_problems():
@@ -157,11 +157,11 @@ class Vault(Opening):
             raise
 
     def _take_away(self, at: float, erase: bool) -> Path | None:
-        lock = lock_vault(self._path)
+        lock = lock_vault(self.path)
         try:
             if erase:
-                resetting.erase(self._path, self._unsaved.folder)
+                resetting.erase(self.path, self._unsaved.folder)
                 return None
-            return resetting.set_aside(self._path, self._unsaved.folder, at)
+            return resetting.set_aside(self.path, self._unsaved.folder, at)
         finally:
             os.close(lock)

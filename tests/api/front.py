@@ -17,13 +17,18 @@ from typing import Any
 
 import aiohttp
 
-from credd import wire
+from credd import wire, wire_vault
 from credd.api.app import build_app, serve
 from credd.api.entrance import Entrance
 from credd.core.instant import Instant
 from credd.core.model import AccessToken, Secret, TokenKey
 
 TOKEN = "at-of-the-front-door"
+
+VAULT: wire_vault.VaultReply = {
+    "state": "open", "reason": "", "detail": "", "remedy": "", "sources": ["keyring"],
+    "restored": False, "file": "/state/vault.db",
+}  # fmt: skip
 
 CREDENTIAL: wire.CredentialReply = {
     "name": "lab", "provider": "oidc", "state": "fresh", "meaning": "good", "account": "ada",
@@ -155,8 +160,35 @@ class Fakes:
     async def unlock(self, passphrase: Secret) -> None:
         self._note("unlock", passphrase)
 
+    async def recover(self, code: Secret) -> None:
+        self._note("recover", code)
+
+    def vault(self) -> wire_vault.VaultReply:
+        self._note("vault")
+        return VAULT
+
     async def accept_vault(self) -> None:
         self._note("accept_vault")
+
+    async def verify_vault(self) -> wire_vault.VerifyReply:
+        await self._waited("verify_vault")
+        part: wire_vault.VaultPart = {
+            "part": "record", "name": "lab", "verdict": "damaged", "reason": "flipped",
+            "detail": "some of its bytes were changed", "remedy": "credd-ctl login lab",
+        }  # fmt: skip
+        return {"parts": [part], "damaged": 1, "remedy": "credd-ctl login lab"}
+
+    async def rewrap_vault(self, request: wire_vault.RewrapRequest) -> wire_vault.VaultReply:
+        await self._waited("rewrap_vault", dict(request))
+        return VAULT
+
+    async def rekey_vault(self, request: wire_vault.RekeyRequest) -> wire_vault.VaultReply:
+        await self._waited("rekey_vault", dict(request))
+        return VAULT
+
+    async def reset_vault(self, *, erase: bool) -> wire_vault.ResetReply:
+        await self._waited("reset_vault", erase)
+        return {"aside": "/state/vault.db.aside-20261122T025047Z", "login_again": ["lab"]}
 
     async def create(self, request: wire.SocketRequest) -> wire.SocketReply:
         self._note("create", dict(request))
