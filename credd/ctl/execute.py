@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from credd import wire
-from credd.ctl.completing import complete_names
 from credd.ctl.durations import clock, spoken
 from credd.ctl.guestwing import guest_folder
+from credd.ctl.known_names import complete_names
 from credd.ctl.options import Verb, verb
 from credd.ctl.output import warn
 from credd.ctl.session import Session

@@ -15,6 +15,7 @@ import click
 
 from credd import wire
 from credd.ctl.durations import parse_duration
+from credd.ctl.known_names import complete_names
 from credd.ctl.session import Session
 
 if TYPE_CHECKING:
@@ -95,8 +96,6 @@ class CredentialName(NameType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
         """The names that begin so."""
-        from credd.ctl.completing import complete_names
-
         return complete_names(ctx, param, incomplete)
 
 
