@@ -23,6 +23,7 @@ BODIES: dict[str, Any] = {
     wire.LOGIN_ANSWERS: {"question": "password", "answer": "pw-CANARY-answer"},
     wire.SOCKETS: {"folder": "/run/job", "credentials": ["lab"], "ttl": 60.0},
     wire.UNLOCK: {"passphrase": "pw-CANARY-phrase"},
+    wire.VAULT_REKEY: {"new_recovery_code": "pw-CANARY-phrase"},
     wire.VAULT_REWRAP: {"sources": ["passphrase"], "new_passphrase": "pw-CANARY-phrase"},
 }  # fmt: skip
 QUERIES = {wire.LIFETIME: "?for=60"}
