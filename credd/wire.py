@@ -80,10 +80,12 @@ class Trouble(TypedDict):
 
 
 class CredentialReply(TypedDict):
-    """`GET .../credentials/{name}`: everything but secrets."""
+    """`GET .../credentials/{name}`: everything but secrets. `issuer` is whom tokens come from, ""
+    where nobody is asked for them."""
 
     name: str
     provider: str
+    issuer: str
     state: str
     meaning: str
     account: str

@@ -176,6 +176,17 @@ def refresh_reply(holding: Holding, key: TokenKey, outcome: str) -> wire.Refresh
     return {"name": holding.name, "outcome": outcome, "generation": current}
 
 
+def _issuer(holding: Holding) -> str:
+    """As it is configured; else the origin that is asked; "" where nobody is."""
+    settings = holding.credential.settings if holding.credential else holding.settings
+    named = settings.get("issuer", "")
+    if isinstance(named, str) and named:
+        return named
+    if holding.provider is None or holding.grant is None:
+        return ""
+    return holding.provider.origin(holding.grant)
+
+
 def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.CredentialReply:
     """Everything about one credential but its secrets."""
     facts = holding.facts(now, unlocked=unlocked)
@@ -184,6 +195,7 @@ def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.Credenti
     return {
         "name": holding.name,
         "provider": credential.provider if credential else holding.provider_name,
+        "issuer": _issuer(holding),
         "state": state.name,
         "meaning": state.meaning,
         "account": grant.account if grant else "",

@@ -7,16 +7,20 @@ again (it was wrong) is not fed the same again and again.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 
 from credd.ctl.terminal import ask_new_secret, ask_secret, ask_text, has_person, read_lines
 from credd.errors import BadRequest
 
 CLIENT_SECRET, KEY, PASSPHRASE = "client-secret", "key", "vault-passphrase"
+SUBJECT_TOKEN, CLIENT_KEY = "subject-token", "client-key"
 
 OPTIONS = {
     CLIENT_SECRET: "--client-secret-stdin",
     KEY: "--key-stdin",
     PASSPHRASE: "--passphrase-stdin",
+    SUBJECT_TOKEN: "--subject-token-stdin",
+    CLIENT_KEY: "--client-key-stdin",
 }
 """Questions of a login, and the option that answers each without a person."""
 
@@ -36,17 +40,18 @@ class Secrets:
         return f"<Secrets {sorted(self._answers)}>"
 
     @classmethod
-    def read(cls, client_secret: bool, key: bool, passphrase: bool) -> Secrets:
-        """Read from stdin what the options announce, a line each, in this order.
+    def read(cls, options: Collection[str]) -> Secrets:
+        """Read from stdin what these options announce, a line each, in the order of OPTIONS. A
+        private key, which has many lines, is the last one.
 
         At a terminal nothing is read ahead: what is typed there must not be shown, so it is asked
         for when its turn comes. Raises BadRequest where stdin holds too little.
         """
-        given = {CLIENT_SECRET: client_secret, KEY: key, PASSPHRASE: passphrase}
-        announced = [question for question, is_given in given.items() if is_given]
+        announced = [question for question, option in OPTIONS.items() if option in options]
         if not announced or sys.stdin.isatty():
             return cls({})
-        return cls(dict(zip(announced, read_lines(len(announced)), strict=True)))
+        lines = read_lines(len(announced), is_last_whole=announced[-1] == CLIENT_KEY)
+        return cls(dict(zip(announced, lines, strict=True)))
 
     def answer(self, question: str, prompt: str, is_secret: bool) -> str:
         """The answer. Raises Unanswered where nobody can give it."""
@@ -55,6 +60,8 @@ class Secrets:
             return self._answers.pop(question)
         if question in self._used:
             raise Unanswered("what was read from stdin was not accepted")
+        if question == CLIENT_KEY:
+            raise Unanswered("a private key has many lines: it is read from a file, by stdin")
         if not has_person():
             raise Unanswered(f"without a terminal nobody can be asked for: {prompt}")
         if question == PASSPHRASE:

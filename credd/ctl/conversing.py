@@ -21,12 +21,27 @@ from credd.ctl.output import say
 from credd.ctl.planning import Plan
 from credd.ctl.render import Paint, plain, styled
 from credd.ctl.session import Session
-from credd.ctl.terminal import has_browser, is_safe_link, open_browser, paints
+from credd.ctl.terminal import (
+    has_browser,
+    has_person,
+    is_far,
+    is_safe_link,
+    open_browser,
+    paints,
+)
 from credd.errors import BadRequest, CreddError, DaemonUnreachable, from_problem
 
 if TYPE_CHECKING:
     from credd.client.calls import Calls
     from credd.ctl.live import Waiting
+    from credd.ctl.pasting import Paste
+
+
+LONGEST_LINK = 4096
+"""Characters of a link; an issuer's, with everything that we add, has hundreds."""
+
+REDIRECT_URL = "redirect-url"
+"""The one question that a browser may answer first."""
 
 
 class Cancelled(CreddError):
@@ -36,6 +51,10 @@ class Cancelled(CreddError):
 
     def __init__(self, again: str) -> None:
         super().__init__("the login is cancelled, and nothing was written", remedy=again)
+
+
+class OddLink(CreddError):
+    """A browser would have to be sent where none should go."""
 
 
 class Conversation:
@@ -50,15 +69,17 @@ class Conversation:
         self._secrets = secrets
         self._may_open_browser = may_open_browser
         self._waiting: Waiting | None = None
+        self._paste: Paste | None = None
+        self._plan.request["browser"] = "far" if is_far(self._environ) else "near"
 
     def hold(self) -> wire.CredentialReply:
-        """Log in. Raises what it failed with, Cancelled after Ctrl-C, Unanswered."""
+        """Log in. Raises what it failed with, Cancelled after Ctrl-C, Unanswered, OddLink."""
         login = self._client.start_login(self._plan.request)
         if login["resumed"]:
             say("This login was under way already; here is where it stands.")
         try:
             return self._follow(login["id"])
-        except Unanswered:
+        except (Unanswered, OddLink):
             self._cancel(login["id"])
             raise
         except (click.Abort, KeyboardInterrupt, EOFError):
@@ -85,6 +106,10 @@ class Conversation:
         """An event in the middle. Kinds that only a newer daemon knows are passed over."""
         if event["type"] == "device-code":
             self._show_code(event)
+        elif event["type"] == "authorization-url":
+            self._show_link(event)
+        elif event.get("question") == REDIRECT_URL:
+            self._offer_paste(login, event)
         elif event["type"] == "question":
             self._give(login, event["question"], self._answer_to(event))
         elif event["type"] == "note":
@@ -122,6 +147,29 @@ class Conversation:
             say("Your browser shows it now. Check that the page shows the same code.\n")
         self._wait_for_person(event)
 
+    def _show_link(self, event: wire.LoginEvent) -> None:
+        link = event.get("authorization_uri", "")
+        if not is_safe_link(link):
+            raise OddLink("the issuer's address is none that a browser may be sent to")
+        paint = styled if paints(sys.stderr.isatty()) else plain
+        is_away = is_far(self._environ)
+        say(browser_instructions(self._plan.name, event, paint, is_away=is_away))
+        if self._may_open_browser and has_browser(self._environ) and open_browser(link):
+            say("Your browser shows it now.\n")
+
+    def _offer_paste(self, login: str, event: wire.LoginEvent) -> None:
+        """Beside the browser's own return; without a terminal that alone is waited for."""
+        if not has_person():
+            return
+        from credd.ctl.pasting import Paste
+
+        def give(address: str) -> None:
+            with suppress(CreddError):  # what it means is told by the login's own events
+                self._give(login, REDIRECT_URL, address)
+
+        self._paste = Paste(event.get("prompt", ""), give)
+        self._paste.start()
+
     def _wait_for_person(self, event: wire.LoginEvent) -> None:
         """Something that moves, where a terminal can show it."""
         if not paints(sys.stderr.isatty()):
@@ -136,6 +184,9 @@ class Conversation:
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
+        if self._paste is not None:
+            self._paste.stop()
+            self._paste = None
 
     def _cancel(self, login: str) -> None:
         self._rest()
@@ -154,3 +205,16 @@ def device_instructions(name: str, event: wire.LoginEvent, paint: Paint) -> str:
     shown = paint(harmless(link), "bold")
     by_hand = f"Or open {page}\nand type the code {code}\n"
     return f"{start} this link on any device:\n\n    {shown}\n\n{by_hand}"
+
+
+def browser_instructions(name: str, event: wire.LoginEvent, paint: Paint, *, is_away: bool) -> str:
+    """The link to open, and what becomes of a browser on another machine."""
+    shown = paint(harmless(event["authorization_uri"], LONGEST_LINK), "bold")
+    where = "any browser" if is_away else "a browser on this machine"
+    back = harmless(event.get("redirect_uri", ""))
+    elsewhere = (
+        f"It ends at an address that begins with {back}\n"
+        "and that your browser can't show, because it is on this machine: copy it.\n"
+    )
+    after = elsewhere if is_away else ""
+    return f"\nTo log in to {name}, open this link in {where}:\n\n    {shown}\n\n{after}"

@@ -19,13 +19,13 @@ from credd.ctl.answering import Secrets
 from credd.ctl.conversing import Conversation
 from credd.ctl.options import credential_name, duration, json_option, verb
 from credd.ctl.output import answer, warn
-from credd.ctl.planning import VAULT_KEYS, Given, Plan, make_plan
+from credd.ctl.planning import VAULT_KEYS, Given, Plan, announced, make_plan
 from credd.ctl.reloading import reload_config
 from credd.ctl.session import Session
 from credd.ctl.terminal import has_person
 from credd.errors import CreddError, Misconfigured, UnknownCredential
 
-FLOWS = ("device", "client-credentials", "key")
+FLOWS = ("authorization-code", "device", "client-credentials", "token-exchange", "key")
 
 UNDECIDED = "vault_key_undecided"
 """The problem's reason where a new vault has neither keyring nor systemd credential to rely on."""
@@ -54,6 +54,8 @@ A new vault needs a key, and this machine has no keyring to keep it. You choose:
 @click.option("--flow", type=click.Choice(FLOWS), help="How to log in.")
 @click.option("--no-browser", is_flag=True, help="Only show the link.")
 @click.option("--client-secret-stdin", is_flag=True, help="Read the client secret from stdin.")
+@click.option("--client-key-stdin", is_flag=True, help="Read the client's private key from stdin.")
+@click.option("--subject-token-stdin", is_flag=True, help="Read the token to exchange from stdin.")
 @click.option("--key-stdin", is_flag=True, help="Read the key from stdin.")
 @click.option("--passphrase-stdin", is_flag=True, help="Read the vault's passphrase from stdin.")
 @click.option(
@@ -77,13 +79,11 @@ def login(
 ) -> None:
     """Log in, and add the credential where it is new.
 
-    Several secrets from stdin come a line each: client secret, key, passphrase. Nothing is written
-    if the login is cancelled.
+    Several secrets from stdin come a line each: client secret, key, passphrase, token to exchange,
+    and last a private key. Nothing is written if the login is cancelled.
     """
     plan = make_plan(session.config(), name, given)
-    secrets = Secrets.read(
-        given["client_secret_stdin"], given["key_stdin"], given["passphrase_stdin"]
-    )
+    secrets = Secrets.read(announced(given))
     credential = logged_in(session, plan, secrets, may_open_browser=not no_browser)
     keep(session, plan, credential)
     answer(render.login_summary(credential, time.time()), {"credential": credential}, as_json)

@@ -70,13 +70,27 @@ class Given(TypedDict):
     client_secret_stdin: bool
     key_stdin: bool
     passphrase_stdin: bool
+    subject_token_stdin: bool
+    client_key_stdin: bool
 
 
-STDIN_OPTIONS: dict[str, Literal["client_secret_stdin", "key_stdin", "passphrase_stdin"]] = {
+FromStdin = Literal[
+    "client_secret_stdin", "key_stdin", "passphrase_stdin", "subject_token_stdin",
+    "client_key_stdin",
+]  # fmt: skip
+
+STDIN_OPTIONS: dict[str, FromStdin] = {
     "--client-secret-stdin": "client_secret_stdin",
     "--key-stdin": "key_stdin",
     "--passphrase-stdin": "passphrase_stdin",
+    "--subject-token-stdin": "subject_token_stdin",
+    "--client-key-stdin": "client_key_stdin",
 }
+
+
+def announced(given: Given) -> set[str]:
+    """The options that say that stdin holds an answer."""
+    return {option for option, name in STDIN_OPTIONS.items() if given[name]}
 
 
 def make_plan(config: ConfigFile, name: str | None, given: Given) -> Plan:

@@ -242,10 +242,14 @@ def no_credentials() -> str:
 
 
 def login_summary(credential: wire.CredentialReply, now: float) -> str:
-    """How a login ends: who you are, how long it lasts, and what to do next."""
-    name = harmless(credential["name"])
-    account = harmless(credential["account"])
-    who = f"Logged in to {name} as {account}." if account else f"Logged in to {name}."
+    """How a login ends: who you are and at which issuer, how long it lasts, what to do next.
+
+    Whoever made this login by a trick would be named here instead of you.
+    """
+    name, account = harmless(credential["name"]), harmless(credential["account"])
+    issuer = harmless(credential.get("issuer", ""))
+    as_whom, where = f" as {account}" if account else "", f" at {issuer}" if issuer else ""
+    who = f"Logged in to {name}{as_whom}{where}."
     ends = login_end_in_words(credential, now) or NOT_SAID
     lasts = f"How long this login lasts: {ends}."
     if credential["login_ends_at"] is not None:

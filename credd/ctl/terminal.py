@@ -8,15 +8,19 @@ a terminal or not at all, and whoever calls says which option answers it instead
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 
 import click
 
-from credd.ctl.harmless import harmless, is_harmless
+from credd.ctl.harmless import harmless
 from credd.errors import BadRequest
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# RFC 3986 without what means something to a shell or to AppleScript, even inside quotes.
+PLAIN_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@&+,=%-]+")
 
 
 def has_person() -> bool:
@@ -61,10 +65,13 @@ def ask_text(prompt: str) -> str:
     return answer
 
 
-def read_lines(count: int) -> list[str]:
-    """`count` secrets from stdin, a line each; one alone is all of stdin without its line end."""
+def read_lines(count: int, *, is_last_whole: bool = False) -> list[str]:
+    """`count` secrets from stdin, a line each; one alone is all of stdin without its line end, and
+    so is the last one where it may have many lines."""
     text = sys.stdin.read()
     lines = [text.rstrip("\r\n")] if count == 1 else text.splitlines()
+    if is_last_whole and count > 1:
+        lines = [*lines[: count - 1], "\n".join(lines[count - 1 :])]
     if len(lines) < count or not all(lines[:count]):
         raise BadRequest(f"stdin holds fewer secrets than were announced ({count}, a line each)")
     return lines[:count]
@@ -79,15 +86,19 @@ def is_safe_link(url: str) -> bool:
         host = parts.hostname
     except ValueError:
         return False
-    if not host or not is_harmless(url) or " " in url or url.startswith("-"):
+    if not host or not PLAIN_LINK.fullmatch(url):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
 
 
+def is_far(environ: Mapping[str, str]) -> bool:
+    """Whether the person sits at another machine."""
+    return any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"))
+
+
 def has_browser(environ: Mapping[str, str]) -> bool:
     """Whether a browser opened here would appear before the person who typed the command."""
-    over_ssh = any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"))
-    if over_ssh or not has_person():
+    if is_far(environ) or not has_person():
         return False
     has_desktop = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
     return bool(has_desktop) or sys.platform == "darwin" or bool(environ.get("BROWSER"))

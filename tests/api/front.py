@@ -31,7 +31,8 @@ VAULT: wire_vault.VaultReply = {
 }  # fmt: skip
 
 CREDENTIAL: wire.CredentialReply = {
-    "name": "lab", "provider": "oidc", "state": "fresh", "meaning": "good", "account": "ada",
+    "name": "lab", "provider": "oidc", "issuer": "https://login.example.org",
+    "state": "fresh", "meaning": "good", "account": "ada",
     "scope": "openid", "hosts": ["mlflow.example.org"], "generation": 7, "grant": 1,
     "token_expires_at": 1060.0, "refresh_at": 1030.0, "login_at": 900.0, "login_ends_at": None,
     "logging_in": False, "remedy": "", "exit_code": 0, "environment": {"MLFLOW": "x"},

@@ -14,6 +14,11 @@ NEW = ("login", "lab", "--provider", "oidc", "--set", "issuer=https://login.exam
 
 PAGE = "https://login.example.org/device"
 LINK = f"{PAGE}?user_code=WDJB-MJHT"
+BACK = "http://127.0.0.1:41234/callback"
+AUTHORIZE = (
+    "https://login.example.org/authorize?response_type=code&client_id=training&redirect_uri="
+    "http%3A%2F%2F127.0.0.1%3A41234%2Fcallback&state=s1&" + "x" * 600
+)
 WAIT: dict[str, Any] = {"type": "wait-answer"}
 HANG: dict[str, Any] = {"type": "hang"}
 
@@ -26,6 +31,11 @@ def code(**changes: Any) -> dict[str, Any]:
         "user_code": "WDJB-MJHT",
         "expires_at": time.time() + 600,
     }
+    return {**event, **changes}
+
+
+def authorization(**changes: Any) -> dict[str, Any]:
+    event = {"type": "authorization-url", "authorization_uri": AUTHORIZE, "redirect_uri": BACK}
     return {**event, **changes}
 
 

@@ -61,6 +61,7 @@ def credential(name: str = "lab", **changes: Any) -> wire.CredentialReply:
     reply: dict[str, Any] = {
         "name": name,
         "provider": "oidc",
+        "issuer": "https://login.example.org",
         "state": "fresh",
         "meaning": "a good token is at hand",
         "account": "ada@example.org",

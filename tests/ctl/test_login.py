@@ -37,13 +37,16 @@ def test_a_new_credential_is_written_once_its_login_is_won(home: Home, daemon: S
     result = home.ctl(*NEW, "--flow", "device", "--timeout", "10m")
     assert result.returncode == 0, result.stderr
     assert daemon.asked("login") == [
-        {"name": "lab", "provider": "oidc", "settings": SETTINGS, "flow": "device", "timeout": 600}
-    ]
+        {
+            "name": "lab", "provider": "oidc", "settings": SETTINGS, "flow": "device",
+            "timeout": 600, "browser": "near",
+        }
+    ]  # fmt: skip
     assert entries(home) == {"lab": {"provider": "oidc", **SETTINGS}}
     assert written_at_reload == [entries(home)]
     assert home.config.stat().st_mode & 0o777 == 0o600
     lines = result.stdout.splitlines()
-    assert lines[0] == "Logged in to lab as ada@example.org."
+    assert lines[0] == "Logged in to lab as ada@example.org at https://login.example.org."
     assert lines[1].startswith("This login lasts until ")
     assert lines[2] == "Next: credd-ctl token lab"
 
@@ -67,7 +70,7 @@ def test_an_unsafe_link_is_not_offered(home: Home, daemon: Standin) -> None:
 
 def test_what_the_issuer_does_not_say_is_said_so(home: Home, daemon: Standin) -> None:
     """No end of the login is invented."""
-    daemon.login_events = [[done(login_ends_at=None, account="")]]
+    daemon.login_events = [[done(login_ends_at=None, account="", issuer="")]]
     lines = home.ctl(*NEW).stdout.splitlines()
     assert lines[:2] == ["Logged in to lab.", "How long this login lasts: the issuer does not say."]
 
@@ -88,7 +91,7 @@ def test_a_known_credential_is_logged_in_by_its_name_alone(home: Home, daemon: S
     for words in (["login", "lab"], ["login"], ["login", "lab", "--provider", "oidc"]):
         daemon.login_events = [[done()]]
         assert home.ctl(*words).returncode == 0
-    assert daemon.asked("login") == [{"name": "lab", "timeout": 300}] * 3
+    assert daemon.asked("login") == [{"name": "lab", "timeout": 300, "browser": "near"}] * 3
     assert home.config.read_text() == text
     assert not daemon.asked("reload")
 
@@ -107,7 +110,9 @@ def test_a_name_of_the_catalogue_is_enough(home: Home, daemon: Standin) -> None:
     """The daemon knows the rest; the entry names the provider that it took."""
     daemon.login_events = [[done("aiod", provider="aiod")]]
     assert home.ctl("login", "aiod", "--switch-account").returncode == 0
-    asked = {"name": "aiod", "settings": {}, "switch_account": True, "timeout": 300}
+    asked = {
+        "name": "aiod", "settings": {}, "switch_account": True, "timeout": 300, "browser": "near",
+    }  # fmt: skip
     assert daemon.asked("login") == [asked]
     assert entries(home) == {"aiod": {"provider": "aiod"}}
 

@@ -20,6 +20,8 @@ from tests.ctl.standin import Standin
         ("client-secret", "--client-secret-stdin"),
         ("key", "--key-stdin"),
         ("vault-passphrase", "--passphrase-stdin"),
+        ("subject-token", "--subject-token-stdin"),
+        ("client-key", "--client-key-stdin"),
     ],
 )
 def test_a_question_is_answered_from_stdin(
@@ -41,6 +43,28 @@ def test_two_secrets_come_a_line_each(home: Home, daemon: Standin) -> None:
     options = ("--passphrase-stdin", "--client-secret-stdin")
     assert home.ctl(*NEW, *options, stdin="the secret\nthe passphrase\n").returncode == 0
     assert [one["answer"] for one in daemon.asked("answer")] == ["the passphrase", "the secret"]
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIGH\nAgEA\n-----END PRIVATE KEY-----"
+
+
+def test_a_private_key_keeps_its_lines_and_comes_last(home: Home, daemon: Standin) -> None:
+    """Alone, or after the secrets that have a line each."""
+    for before, options in (("", ()), ("the passphrase\n", ("--passphrase-stdin",))):
+        daemon.login_events = [[question("client-key"), WAIT, done()]]
+        words = (*NEW, "--client-key-stdin", *options)
+        assert home.ctl(*words, stdin=f"{before}{KEY}\n").returncode == 0
+        assert daemon.asked("answer").pop() == {"question": "client-key", "answer": KEY}
+        home.config.unlink()
+
+
+def test_a_private_key_is_not_typed(home: Home, daemon: Standin) -> None:
+    """A terminal takes one line: the file is named instead."""
+    daemon.login_events = [[question("client-key"), HANG]]
+    with home.terminal(*NEW) as terminal:
+        assert terminal.end() == 2
+    assert "--client-key-stdin" in terminal.shown.splitlines()[-1]
+    assert daemon.cancelled.is_set()
 
 
 def test_too_few_secrets_are_noticed_before_the_login(home: Home, daemon: Standin) -> None:
