@@ -37,6 +37,7 @@ REFRESH = "/v1/credentials/{name}/refresh"
 LIFETIME = "/v1/credentials/{name}/lifetime"
 GRANT = "/v1/credentials/{name}/grant"
 REFRESH_ALL = "/v1/refresh"
+IMPORTS = "/v1/imports"
 LOGINS = "/v1/logins"
 LOGIN = "/v1/logins/{id}"
 LOGIN_EVENTS = "/v1/logins/{id}/events"
@@ -80,12 +81,10 @@ class Trouble(TypedDict):
 
 
 class CredentialReply(TypedDict):
-    """`GET .../credentials/{name}`: everything but secrets. `issuer` is whom tokens come from, ""
-    where nobody is asked for them."""
+    """`GET .../credentials/{name}`: everything but secrets."""
 
     name: str
     provider: str
-    issuer: str
     state: str
     meaning: str
     account: str
@@ -190,6 +189,38 @@ class LoginEvent(TypedDict, total=False):
     text: str
     credential: CredentialReply
     problem: dict[str, Any]
+
+
+class _ImportAlways(TypedDict):
+    """What every `POST /v1/imports` says."""
+
+    name: str
+    secret: str
+
+
+class ImportRequest(_ImportAlways, total=False):
+    """`POST /v1/imports`: a login that another program obtained moves in.
+
+    `secret` is its refresh token, or a key; `client_secret` proves the client, where the issuer
+    wants that. `account` and `scope` are labels that the other program had. `keep_original`: it
+    goes on using it, which only a key allows. Provider and settings are those of a new credential.
+    """
+
+    provider: str
+    settings: dict[str, Any]
+    client_secret: str
+    account: str
+    scope: str
+    keep_original: bool
+    vault_key: str
+
+
+class ImportReply(TypedDict):
+    """`POST /v1/imports`: it is here, proven and durable. `rotated`: the issuer has replaced the
+    secret, so that the original is worth nothing any more."""
+
+    credential: CredentialReply
+    rotated: bool
 
 
 class LoginAnswer(TypedDict):

@@ -20,6 +20,7 @@ from credd.api import asking
 from credd.api.asking import Asked
 from credd.api.interface import Front, Served
 from credd.api.problems import unexpected
+from credd.core.importing import Handover
 from credd.core.model import Secret, token_key
 from credd.errors import BadRequest, CreddError, DaemonUnreachable, to_problem
 
@@ -144,9 +145,24 @@ async def logout(front: Front, asked: Asked) -> Answer:
 
 async def start_login(front: Front, asked: Asked) -> Answer:
     """Start a login, or find the unfinished one again."""
+    _check_name(asked)
+    return await front.logins.start(cast(wire.LoginRequest, asked.body))
+
+
+def _check_name(asked: Asked) -> None:
     if not asking.NAME.fullmatch(asked.body.get("name", "")):
         raise BadRequest(f"a credential's name matches {wire.NAME_PATTERN}", reason="bad_name")
-    return await front.logins.start(cast(wire.LoginRequest, asked.body))
+
+
+async def take_over(front: Front, asked: Asked) -> Answer:
+    """Take over a login that another program obtained."""
+    _check_name(asked)
+    body = dict(asked.body)
+    secret, proof = Secret(body.pop("secret")), body.pop("client_secret", "")
+    handed = Handover(
+        secret, Secret(proof) if proof else None, body.get("account", ""), body.get("scope", "")
+    )
+    return await front.house.take_over(cast(wire.ImportRequest, body), handed)
 
 
 async def cancel_login(front: Front, asked: Asked) -> Answer:

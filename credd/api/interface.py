@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from credd import wire, wire_vault
+from credd.core.importing import Handover
 from credd.core.model import AccessToken, Secret, TokenKey
 
 
@@ -117,6 +118,10 @@ class House(Protocol):
 
     async def accept_vault(self) -> None:
         """A copied vault may spend its refresh tokens from now on."""
+        ...
+
+    async def take_over(self, request: wire.ImportRequest, handed: Handover, /) -> wire.ImportReply:
+        """Take over a login that another program obtained; its secrets are in `handed` alone."""
         ...
 
     async def verify_vault(self) -> wire_vault.VerifyReply:

@@ -76,6 +76,7 @@ ROUTES: tuple[Route, ...] = (
           query=(WAIT,)),
     Route(wire.TOKEN, "GET", answers.token, wire.TokenReply,
           query=ASKED_OF_TOKEN, media=JSON_OR_TEXT, bears_secret=True),
+    Route(wire.IMPORTS, "POST", answers.take_over, wire.ImportReply, wire.ImportRequest),
     Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
     Route(wire.LOGINS, "POST", answers.start_login, wire.LoginReply, wire.LoginRequest, status=201),
     Route(wire.LOGIN, "DELETE", answers.cancel_login, None),

@@ -18,6 +18,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from credd import wire
+from credd.broker import reporting
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants, see_through
 from credd.broker.holding import Holding
@@ -92,16 +94,16 @@ class Imports:
         self._open_vault = open_vault
         self._turn = asyncio.Lock()
 
-    async def take(self, plan: Plan) -> bool:
-        """Take it over, whole and durably; or raise, and then whoever had it keeps it.
-
-        True where the issuer has replaced it by another, so that the original is worth nothing.
-        """
+    async def take(self, plan: Plan) -> wire.ImportReply:
+        """Take it over, whole and durably. Raises CreddError, and then whoever had it keeps it."""
         async with self._turn:
             await self._open_vault(plan.vault_key, _nobody)
             holding = self._shelf.place(plan.credential.name)
             try:
-                return await self._take(holding, plan)
+                rotated = await self._take(holding, plan)
+                unlocked = self._shelf.unlocked
+                now = reporting.describe(holding, self._around.now(), unlocked=unlocked)
+                return {"credential": now, "rotated": rotated}
             finally:
                 self._shelf.clear(holding)
 

@@ -169,6 +169,26 @@ class Calls:
         """
         return self._bare("DELETE", _route(wire.GRANT, name) + query(**options))
 
+    def import_secret(self, request: wire.ImportRequest) -> wire.ImportReply:
+        """`POST /v1/imports`: hand over what another program obtained.
+
+        Asked once, even where the problem says that asking again may help: who has the original
+        decides that. Destroy it only after this has returned.
+        """
+        content = json.dumps(request).encode()
+        reply = patience.ask(
+            self.socket_path(),
+            lambda _: raw.json_request("POST", wire.IMPORTS, content),
+            self._patience,
+            raw.read_reply,
+            is_idempotent=False,
+        )
+        if not 200 <= reply.status < 300:
+            from credd.client.problems import error_of, read_problem
+
+            raise error_of(reply, read_problem(reply))
+        return cast(wire.ImportReply, _object(reply.body))
+
     # --- logins ---
 
     def start_login(self, request: wire.LoginRequest) -> wire.LoginReply:

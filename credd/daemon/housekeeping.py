@@ -16,17 +16,20 @@ from typing import Any
 import credd
 from credd import wire
 from credd.broker.grants import Grants
+from credd.broker.imports import Imports
+from credd.broker.imports import Plan as ImportPlan
 from credd.broker.login_talk import Ask, Plan
 from credd.broker.logins import LONGEST, TIME_OUT
 from credd.broker.shelf import Shelf
 from credd.core.config import BadConfig, Config, check_credential
 from credd.core.conversation import Question
+from credd.core.importing import Handover
 from credd.core.model import Credential
 from credd.core.provider_table import Row
 from credd.daemon import logs
 from credd.daemon.configuration import Configuration
 from credd.daemon.vault_care import VaultCare
-from credd.errors import BadRequest, Misconfigured, UnknownCredential
+from credd.errors import BadRequest, CreddError, Misconfigured, UnknownCredential
 from credd.vault.vault import ABSENT, LOCKED, OPEN, Offered, Vault
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Housekeeping(VaultCare):
         self._configuration = configuration
         self._started_at = time.time()
         self.ready = False
+        self.imports: Imports | None = None
 
     def is_ready(self) -> bool:
         """Whether everything has been loaded."""
@@ -126,7 +130,22 @@ class Housekeeping(VaultCare):
             browser_near=request.get("browser") == "near",
         )
 
-    def _credential(self, request: wire.LoginRequest) -> Credential:
+    async def take_over(self, request: wire.ImportRequest, handed: Handover) -> wire.ImportReply:
+        """Let a login of another program move in. Raises CreddError, and then it has not."""
+        if self.imports is None:
+            raise CreddError("the daemon is still starting")
+        wanted = self._credential(request)
+        row = self._configuration.catalog[wanted.provider]
+        plan = ImportPlan(
+            credential=wanted,
+            provider=row.build(wanted.settings),
+            handed=handed,
+            keep_original=bool(request.get("keep_original")),
+            vault_key=request.get("vault_key", ""),
+        )
+        return await self.imports.take(plan)
+
+    def _credential(self, request: wire.LoginRequest | wire.ImportRequest) -> Credential:
         name, settings = request["name"], request.get("settings") or {}
         provider = request.get("provider", "")
         configured = self._configuration.current.credentials.get(name)

@@ -23,6 +23,7 @@ from credd.broker.broker import Broker
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
 from credd.broker.holding import Holding
+from credd.broker.imports import Imports
 from credd.broker.logins import Logins, closing
 from credd.broker.noticing import Noticing
 from credd.broker.refresher import Refresher
@@ -86,6 +87,7 @@ async def build(
         refresher = Refresher(shelf, broker, flights, around)
         house = Housekeeping(configuration, vault, shelf, grants)
         logins = Logins(broker, grants, around, house.plan, house.prepare_vault)
+        house.imports = Imports(shelf, grants, flights, vault, around, house.prepare_vault)
 
         house.apply(configuration.current)
         await house.open_vault()

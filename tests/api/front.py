@@ -20,6 +20,7 @@ import aiohttp
 from credd import wire, wire_vault
 from credd.api.app import build_app, serve
 from credd.api.entrance import Entrance
+from credd.core.importing import Handover
 from credd.core.instant import Instant
 from credd.core.model import AccessToken, Secret, TokenKey
 
@@ -31,8 +32,7 @@ VAULT: wire_vault.VaultReply = {
 }  # fmt: skip
 
 CREDENTIAL: wire.CredentialReply = {
-    "name": "lab", "provider": "oidc", "issuer": "https://login.example.org",
-    "state": "fresh", "meaning": "good", "account": "ada",
+    "name": "lab", "provider": "oidc", "state": "fresh", "meaning": "good", "account": "ada",
     "scope": "openid", "hosts": ["mlflow.example.org"], "generation": 7, "grant": 1,
     "token_expires_at": 1060.0, "refresh_at": 1030.0, "login_at": 900.0, "login_ends_at": None,
     "logging_in": False, "remedy": "", "exit_code": 0, "environment": {"MLFLOW": "x"},
@@ -170,6 +170,10 @@ class Fakes:
 
     async def accept_vault(self) -> None:
         self._note("accept_vault")
+
+    async def take_over(self, request: wire.ImportRequest, handed: Handover) -> wire.ImportReply:
+        self._note("take_over", dict(request), handed)
+        return {"credential": CREDENTIAL, "rotated": True}
 
     async def verify_vault(self) -> wire_vault.VerifyReply:
         await self._waited("verify_vault")

@@ -13,6 +13,7 @@ import pytest
 from credd import wire
 from credd.api.routes import ROUTES, Route
 from credd.api.schema import Schemas
+from credd.core.importing import Handover
 from credd.core.model import Secret, TokenKey
 from tests.api.front import TOKEN, Fakes, opened
 
@@ -20,10 +21,10 @@ BODIES: dict[str, Any] = {
     wire.REJECTIONS: {"generation": 7},
     wire.LOGINS: {"name": "lab", "provider": "oidc", "settings": {"scopes": ["openid"]},
                   "timeout": 300},
+    wire.IMPORTS: {"name": "lab", "secret": "rt-CANARY-import", "keep_original": False},
     wire.LOGIN_ANSWERS: {"question": "password", "answer": "pw-CANARY-answer"},
     wire.SOCKETS: {"folder": "/run/job", "credentials": ["lab"], "ttl": 60.0},
     wire.UNLOCK: {"passphrase": "pw-CANARY-phrase"},
-    wire.VAULT_REKEY: {"new_recovery_code": "pw-CANARY-phrase"},
     wire.VAULT_REWRAP: {"sources": ["passphrase"], "new_passphrase": "pw-CANARY-phrase"},
 }  # fmt: skip
 QUERIES = {wire.LIFETIME: "?for=60"}
@@ -249,9 +250,13 @@ async def test_secrets_are_wrapped_as_they_come_in(tmp_path: Path) -> None:
         answer = {"question": "password", "answer": "pw-CANARY-answer"}
         assert (await door.ask("POST", "/v1/logins/l-1/answers", answer))[0] == 204
         assert (await door.ask("POST", wire.UNLOCK, {"passphrase": "pw-CANARY-phrase"}))[0] == 204
+        moved = {"name": "lab", "secret": "rt-CANARY-in", "client_secret": "pw-CANARY-client"}
+        assert (await door.ask("POST", wire.IMPORTS, moved))[0] == 200
+    handed = Handover(Secret("rt-CANARY-in"), Secret("pw-CANARY-client"))
     assert door.fakes.calls == [
         ("answer", "l-1", "password", Secret("pw-CANARY-answer")),
         ("unlock", Secret("pw-CANARY-phrase")),
+        ("take_over", {"name": "lab"}, handed),
     ]
 
 

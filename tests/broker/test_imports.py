@@ -38,7 +38,7 @@ class Mover:
         plan = Plan(
             more.pop("credential", wanted), provider, Handover(secret, account="ada"), **more
         )
-        return await self.imports.take(plan)
+        return (await self.imports.take(plan))["rotated"]
 
     async def refused(self, secret: Secret, **more: Any) -> CreddError:
         """The error that an import ends with."""

@@ -27,6 +27,8 @@ from tests.client.stand_in import (
 
 NAME, ID = "/v1/credentials/lab", "/v1/logins/l-1"
 
+IMPORT: wire.ImportRequest = {"name": "lab", "secret": "rt-CANARY-import"}
+
 # The method, what it asks, and whether a lost reply is asked for again.
 ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
     (lambda c: c.live(), Request("GET", "/v1/live", None), True),
@@ -56,6 +58,7 @@ ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
         Request("POST", "/v1/logins", {"name": "lab", "flow": "device"}),
         True,
     ),
+    (lambda c: c.import_secret(IMPORT), Request("POST", "/v1/imports", IMPORT), False),
     (lambda c: list(c.login_events("l-1")), Request("GET", ID + "/events", None), True),
     (
         lambda c: c.answer_login("l-1", "password", "x"),
