@@ -51,13 +51,13 @@ class Broker:
         return [self._describe(holding) for holding in self._shelf.all()]
 
     def _describe(self, holding: Holding) -> wire.CredentialReply:
-        return reporting.describe(holding, self._around.now(), unlocked=self._shelf.unlocked)
+        return reporting.describe(holding, self._around.now(), unlocked=self._shelf.may_tell())
 
     def lifetime(self, name: str, seconds: float) -> wire.LifetimeReply:
         """Whether the login lasts for `seconds` from now."""
         holding = self._shelf.find(name)
         return reporting.lifetime(
-            holding, self._around.now(), seconds, unlocked=self._shelf.unlocked
+            holding, self._around.now(), seconds, unlocked=self._shelf.may_tell()
         )
 
     # --- handing out tokens ------------------------------------------------------------------
@@ -101,8 +101,8 @@ class Broker:
 
     def _refuse_impossible(self, holding: Holding, key: TokenKey, wish: Wish, now: Instant) -> None:
         """Raise where no wait can help: closed vault, nobody logged in, an impossible wish."""
-        state = holding.state(now, unlocked=self._shelf.unlocked)
-        if not (state.serves or state.refreshes):
+        state = holding.state(now, unlocked=self._shelf.may_tell())
+        if not (state.serves or state.refreshes) or holding.is_too_old(now):
             raise self._refusal(holding)
         refused = holding.refusal_of(key, now)
         if refused is not None:
@@ -131,11 +131,11 @@ class Broker:
             self._flights.fly(holding, key)
 
     def _refusal(self, holding: Holding) -> CreddError:
-        if not self._shelf.unlocked:
-            problem = self._shelf.why_locked()
+        if not self._shelf.may_tell():
+            problem = self._shelf.why_shut() or self._shelf.why_locked()
             if problem is not None:
                 return problem
-        return reporting.refusal(holding, self._around.now(), unlocked=self._shelf.unlocked)
+        return reporting.refusal(holding, self._around.now(), unlocked=self._shelf.may_tell())
 
     # --- being told to refresh ---------------------------------------------------------------
 
@@ -195,7 +195,8 @@ class Broker:
     def _held(self, name: str) -> Holding:
         holding = self._shelf.find(name)
         usable = holding.grant is not None and holding.credential is not None
-        if not usable or not self._shelf.unlocked or holding.is_estranged():
+        is_barred = holding.is_estranged() or holding.is_too_old(self._around.now())
+        if not usable or not self._shelf.may_tell() or is_barred:
             raise self._refusal(holding)
         return holding
 
@@ -229,8 +230,9 @@ class Broker:
     def _refresh_soon(self, holding: Holding) -> bool:
         if holding.trouble is not None:
             return self.kick(holding)
-        is_new = schedule.is_within_floor(holding.primary, self._around.now())
-        if is_new or not self._shelf.unlocked:
+        now = self._around.now()
+        is_new = schedule.is_within_floor(holding.primary, now)
+        if is_new or not self._shelf.unlocked or holding.is_too_old(now):
             return False
         self._flights.fly(holding, PRIMARY)
         return holding.flight is not None
@@ -261,7 +263,7 @@ class Broker:
     async def forget(self, name: str, *, keep_going: bool = False) -> None:
         """End the login at its issuer and erase it (see `Grants.forget`)."""
         holding = self._shelf.find(name)
-        if not self._shelf.unlocked:
+        if not self._shelf.may_tell():
             raise self._refusal(holding)
         await self._grants.forget(name, keep_going=keep_going)
 

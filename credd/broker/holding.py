@@ -7,6 +7,7 @@ one step that nobody can see half done. Everything that must survive a restart i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,6 +75,17 @@ class Holding:
             and (configured.identity() != self.identity)
         )
 
+    def is_too_old(self, now: Instant) -> bool:
+        """Whether the configured `max_age` since the login is over: nothing of it is used then."""
+        return self.age_left(now) <= 0
+
+    def age_left(self, now: Instant) -> float:
+        """Seconds until the configured `max_age` of the login is over; infinite without one."""
+        configured, grant = self.credential, self.grant
+        if grant is None or configured is None or configured.max_age is None:
+            return math.inf
+        return configured.max_age - elapsed(grant.obtained, now)
+
     def token_for(self, key: TokenKey) -> AccessToken | None:
         """The token of this key that may be handed out: none of another identity's ever is."""
         return None if self.is_estranged() else self.tokens.get(key)
@@ -86,7 +98,7 @@ class Holding:
             logging_in=bool(self.login),
             grant=self.grant,
             token=self.primary,
-            trouble=self._estrangement(now) if self.is_estranged() else self.trouble,
+            trouble=self._bar(now) or self.trouble,
             restored=self.restored and self.spends(),
             unsaved=self.unsaved,
             suspect=self.suspect,
@@ -97,9 +109,11 @@ class Holding:
         """The one state that the facts add up to."""
         return state_of(self.facts(now, unlocked=unlocked), now)
 
-    @staticmethod
-    def _estrangement(now: Instant) -> Trouble:
-        return Trouble(Kind.REFUSED, "other_identity", now, now, 0.0, final=True)
+    def _bar(self, now: Instant) -> Trouble | None:
+        """What the configuration holds against the grant; it looks like an issuer's refusal."""
+        reason = "max_age" if self.is_too_old(now) else ""
+        reason = "other_identity" if self.is_estranged() else reason
+        return Trouble(Kind.REFUSED, reason, now, now, 0.0, final=True) if reason else None
 
     def may_spend(self) -> bool:
         """Whether a refresh may post what this grant holds."""

@@ -84,6 +84,8 @@ class Refresher:
             return False
         if holding.unsaved and holding.spends():
             return False  # one more secret that the vault can't take would be no better
+        if holding.is_too_old(now):
+            return False
         return holding.state(now, unlocked=self._shelf.unlocked).refreshes
 
     def _refresh(self, holding: Holding) -> None:

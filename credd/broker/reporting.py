@@ -7,6 +7,7 @@ secret passes except the access token that was asked for, still wrapped.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ def served(holding: Holding, token: AccessToken, now: Instant) -> Served:
     account = holding.grant.account if holding.grant else ""
     hosts = holding.credential.hosts if holding.credential else ()
     ends, again = schedule.expires_at(token, now), schedule.refresh_at(token, now)
+    again = min(again, now.wall + holding.age_left(now))  # no copy outlives its login's max_age
     return Served(token, stale, ends, again, account, hosts)
 
 
@@ -217,7 +219,7 @@ def describe(holding: Holding, now: Instant, *, unlocked: bool) -> wire.Credenti
 
 def _refresh_at(holding: Holding, now: Instant) -> float | None:
     """Unix seconds of the next refresh or try; None where there will be none by itself."""
-    if not holding.may_spend():
+    if not holding.may_spend() or holding.is_too_old(now):
         return None
     if holding.trouble is not None:
         return now.wall + holding.trouble.due_in(now)
@@ -246,8 +248,15 @@ def login_ends_at(holding: Holding, now: Instant) -> float | None:
     """Unix seconds at which the login itself ends, where anybody says; None where nobody does.
 
     A refresh token's own life counts only where refreshing no longer moves it: with every rotation
-    it starts anew.
+    it starts anew. A configured `max_age` ends it at the latest.
     """
+    said, most = _said_end(holding, now), now.wall + holding.age_left(now)
+    if math.isinf(most):
+        return said
+    return most if said is None else min(said, most)
+
+
+def _said_end(holding: Holding, now: Instant) -> float | None:
     grant, credential = holding.grant, holding.credential
     if grant is None:
         return None

@@ -43,6 +43,7 @@ class Shelf:
         self.unlocked = False
         self.loaded = False
         self.why_locked: Callable[[], CreddError | None] = lambda: None
+        self.why_shut: Callable[[], CreddError | None] = lambda: None  # locked by a person
         self.stirred = asyncio.Event()
 
     def all(self) -> list[Holding]:
@@ -55,6 +56,20 @@ class Shelf:
         if holding is None:
             raise reporting.unknown(name, self._holdings)
         return holding
+
+    def may_tell(self) -> bool:
+        """Whether anybody may be given what is held: the vault is open, and no person has locked
+        it. Refreshing asks for `unlocked` alone."""
+        return self.unlocked and self.why_shut() is None
+
+    def drop(self) -> None:
+        """Let go of everything that the vault holds: it is about to be closed. Nothing may be under
+        way."""
+        self.loaded = self.unlocked = False
+        for holding in self.all():
+            holding.forget()
+            holding.announce()
+            self.clear(holding)
 
     def place(self, name: str) -> Holding:
         """The holding of that name, made empty where there was none."""

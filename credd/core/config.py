@@ -88,6 +88,7 @@ class HookSettings:
 
     on_login_required: Sequence[str] = ()
     on_error: Sequence[str] = ()
+    confirm: Sequence[str] = ()
     desktop: bool = False
 
 
@@ -134,6 +135,7 @@ VAULT = (
 HOOKS = (
     Setting("on_login_required", list[str], "the command to run, word by word", check=argv_problem),
     Setting("on_error", list[str], "the command to run, word by word", check=argv_problem),
+    Setting("confirm", list[str], "the command that asks a person", check=argv_problem),
     Setting("desktop", bool, "whether notices are shown on the desktop"),
 )
 PROVIDER = Setting("provider", str, "who issues the tokens", required=True)
@@ -141,6 +143,8 @@ POLICY = (
     Setting("hosts", list[str], "the hosts that tokens may be sent to", check=_hosts),
     Setting("login_lifetime", float | str, "how long a login lasts", check=_duration),
     Setting("access_lifetime", float | str, "how long a token lasts", check=_duration),
+    Setting("max_age", float | str, "how old a login may become", check=_duration),
+    Setting("confirm", bool, "whether a person is asked before each token is handed out"),
 )
 SECTIONS = ("credentials", "daemon", "hooks", "vault")
 
@@ -273,7 +277,8 @@ def _assembled(
     name: str, row: Row, settings: dict[str, Any], policy: dict[str, Any], book: _Book
 ) -> Credential | None:
     durations = {
-        key: parse_duration(policy[key]) for key in ("login_lifetime", "access_lifetime")
+        key: parse_duration(policy[key])
+        for key in ("login_lifetime", "access_lifetime", "max_age")
         if key in policy
     }  # fmt: skip
     try:
@@ -287,6 +292,7 @@ def _assembled(
         settings=settings,
         hosts=tuple(host.lower() for host in hosts),
         environment=dict(row.environment),
+        confirm=policy.get("confirm", False),
         **durations,
     )
 

@@ -107,6 +107,7 @@ DETAIL: dict[str, str] = {
     "io": "the vault can't be written (I/O error)",
     "locked": "the vault is locked",
     "record_damaged": "the sealed record was damaged; it is kept aside",
+    "max_age": "the login is older than max_age in the configuration allows",
     "other_identity": "the configuration now names another issuer, client or account",
     "too_many_requests": "the issuer asks for a pause (429)",
     "temporarily_unavailable": "the issuer is not available for now (temporarily_unavailable)",

@@ -142,7 +142,8 @@ class Credential:
     """One `[credentials.NAME]` table, checked. `settings` is the provider's; the rest is policy.
 
     `hosts`: where tokens may go. `login_lifetime` and `access_lifetime` (seconds) stand in for what
-    an issuer does not say.
+    an issuer does not say. `max_age` (seconds): a login older than that is not used any more,
+    whatever its issuer says. `confirm`: a person is asked before each token is handed out.
     """
 
     name: str
@@ -151,6 +152,8 @@ class Credential:
     hosts: tuple[str, ...] = ()
     login_lifetime: float | None = None
     access_lifetime: float = 300.0  # Keycloak's default, the shortest of the common ones
+    max_age: float | None = None
+    confirm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> str:

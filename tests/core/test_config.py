@@ -23,9 +23,9 @@ client_id = "training"
 """
 
 KEYS = (
-    "access_lifetime, assertion_audience, audience, audience_parameter, client_id, client_key_id, "
-    "hosts, issuer, login_lifetime, provider, redirect_uri, scopes, subject_token_file, "
-    "subject_token_type, token_endpoint_auth_method"
+    "access_lifetime, assertion_audience, audience, audience_parameter, client_id, "
+    "client_key_id, confirm, hosts, issuer, login_lifetime, max_age, provider, redirect_uri, "
+    "scopes, subject_token_file, subject_token_type, token_endpoint_auth_method"
 )
 """What a credential of the provider oidc may say."""
 
@@ -56,7 +56,7 @@ def test_a_whole_configuration_is_read() -> None:
     config = parse_config(
         '[daemon]\nlog_level = "debug"\nin_flight_per_issuer = 2\n[vault]\nkey = "file"\n' + LAB
         + 'scopes = ["openid", "offline_access"]\nhosts = ["MLflow.example.org", "*.lab.example"]\n'
-        'login_lifetime = "30d"\naccess_lifetime = 600\n',
+        'login_lifetime = "30d"\naccess_lifetime = 600\nmax_age = "12h"\nconfirm = true\n',
         CATALOG,
     )  # fmt: skip
     credential = config.credentials["lab"]
@@ -69,6 +69,7 @@ def test_a_whole_configuration_is_read() -> None:
     }
     assert credential.hosts == ("mlflow.example.org", "*.lab.example")
     assert (credential.login_lifetime, credential.access_lifetime) == (2592000.0, 600.0)
+    assert (credential.max_age, credential.confirm) == (43200.0, True)
 
 
 def test_hooks_are_commands_word_by_word() -> None:
