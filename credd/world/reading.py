@@ -7,7 +7,6 @@ what was opened is what is judged: whose it is, who else may write it, how much 
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 
@@ -32,10 +31,12 @@ def read_file(path: str) -> Secret:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError):
         raise Failed(Failure(Kind.TRANSIENT, "file_unreadable")) from None
-    with os.fdopen(descriptor, "rb", buffering=0) as opened:
+    try:
         if not _is_safe(os.fstat(descriptor)):
             raise Failed(Failure(Kind.MISCONFIGURED, "file_unsafe"))
-        return Secret(_text(_content(opened)))
+        return Secret(_text(_content(descriptor)))
+    finally:
+        os.close(descriptor)
 
 
 def _is_safe(found: os.stat_result) -> bool:
@@ -44,9 +45,12 @@ def _is_safe(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and mine and not writable and found.st_size <= LONGEST
 
 
-def _content(opened: io.FileIO) -> bytes:
+def _content(descriptor: int) -> bytes:
+    content = b""
     try:
-        return opened.read(LONGEST + 1) or b""
+        while piece := os.read(descriptor, LONGEST + 1 - len(content)):
+            content += piece
+        return content
     except OSError:
         raise Failed(Failure(Kind.TRANSIENT, "file_unreadable")) from None
 
@@ -56,6 +60,6 @@ def _text(content: bytes) -> str:
         text = content.decode("ascii").strip()
     except UnicodeDecodeError:
         raise Failed(Failure(Kind.MISCONFIGURED, "file_unsafe")) from None
-    if not text or len(text) > LONGEST:
+    if not text:
         raise Failed(Failure(Kind.TRANSIENT, "file_unreadable"))
     return text
