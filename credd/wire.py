@@ -25,6 +25,11 @@ MAX_WAIT = 30.0
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
+AUDIT = "/v1/audit"
+AUDIT_CHECK = "/v1/audit/check"
+EVENTS = "/v1/events"
+FINDINGS = "/v1/findings"
+METRICS = "/v1/metrics"
 LIVE = "/v1/live"
 READY = "/v1/ready"
 VERSION = "/v1/version"
@@ -81,10 +86,12 @@ class Trouble(TypedDict):
 
 
 class CredentialReply(TypedDict):
-    """`GET .../credentials/{name}`: everything but secrets."""
+    """`GET .../credentials/{name}`: everything but secrets. `issuer` is whom tokens come from, ""
+    where nobody is asked for them."""
 
     name: str
     provider: str
+    issuer: str
     state: str
     meaning: str
     account: str
@@ -296,3 +303,89 @@ class SocketsReply(TypedDict):
     """`GET /v1/sockets`."""
 
     sockets: list[SocketReply]
+
+
+class _AuditAlways(TypedDict):
+    at: float
+    what: str
+    result: str
+
+
+class AuditEntry(_AuditAlways, total=False):
+    """One line of the audit trail. Fields that say nothing are left out.
+
+    `at` is when it was done; equal deeds within a minute are one line with their `count`, from `at`
+    to `last`. `n` is the line's number, missing where it is not written yet. `script` is what the
+    process says it runs, a hint; `executable` is what the kernel says.
+    """
+
+    n: int
+    last: float
+    count: int
+    credential: str
+    generation: int
+    uid: int
+    pid: int
+    executable: str
+    script: str
+    cgroup: str
+    socket: str
+
+
+class AuditReply(TypedDict):
+    """`GET /v1/audit`: a page, oldest first. `cursor` is where the next one begins; `pending` are
+    counts of the last minute, told with the last page alone; `lost` lines could not be written."""
+
+    entries: list[AuditEntry]
+    pending: list[AuditEntry]
+    cursor: str
+    more: bool
+    lost: int
+    trouble: str
+
+
+class AuditFault(TypedDict):
+    """A line of the audit trail that is not as it was written. `n` is its number in the trail,
+    `line` that in its file; 0 where there is none."""
+
+    file: str
+    line: int
+    n: int
+    message: str
+
+
+class AuditCheckReply(TypedDict):
+    """`GET /v1/audit/check`: the whole chain, followed from its first line to its last."""
+
+    intact: bool
+    lines: int
+    first: int
+    last: int
+    faults: list[AuditFault]
+
+
+class _EventAlways(TypedDict):
+    type: str
+    at: float
+
+
+class Event(_EventAlways, total=False):
+    """One NDJSON line of `GET /v1/events`. `type`: `state` (the present ones come first), `gone`,
+    `refreshed`, `login-needed`, `locked`, `unlocked`, `reload`, `heartbeat`, `dropped` (the last
+    one, for a watcher that did not keep up). The other fields depend on it; `before` is the state
+    until now, "" where there was none."""
+
+    credential: str
+    state: str
+    before: str
+    meaning: str
+    remedy: str
+    generation: int
+    applied: bool
+    findings: int
+
+
+class FindingsReply(TypedDict):
+    """`GET /v1/findings`: what the daemon itself finds wrong."""
+
+    findings: list[Finding]

@@ -91,6 +91,7 @@ async def token(front: Front, asked: Asked) -> Answer:
     served = await front.broker.token(
         asked.name, key, min_valid=asked.query["min_valid"], max_wait=asked.query["max_wait"]
     )
+    asked.note.generation = served.token.generation
     if asked.query["format"] == "raw":
         return web.Response(text=served.token.value.reveal(), content_type="text/plain")
     return token_reply(served)
@@ -116,12 +117,15 @@ def token_reply(served: Served) -> wire.TokenReply:
 async def reject(front: Front, asked: Asked) -> Answer:
     """Take the report that a resource server refused a generation."""
     generation, wait = asked.body["generation"], asked.query["max_wait"]
+    asked.note.generation = generation
     return await front.broker.reject(asked.name, generation, max_wait=wait)
 
 
 async def refresh(front: Front, asked: Asked) -> Answer:
     """Refresh now, though not right after the last time."""
-    return await front.broker.refresh(asked.name, max_wait=asked.query["max_wait"])
+    reply = await front.broker.refresh(asked.name, max_wait=asked.query["max_wait"])
+    asked.note.generation = reply["generation"]
+    return reply
 
 
 async def refresh_all(front: Front, _asked: Asked) -> Answer:
@@ -146,6 +150,7 @@ async def logout(front: Front, asked: Asked) -> Answer:
 async def start_login(front: Front, asked: Asked) -> Answer:
     """Start a login, or find the unfinished one again."""
     _check_name(asked)
+    asked.note.credential = asked.body["name"]
     return await front.logins.start(cast(wire.LoginRequest, asked.body))
 
 
@@ -238,6 +243,53 @@ async def remove_socket(front: Front, asked: Asked) -> Answer:
     """End a job socket; whoever uses it is cut off."""
     await front.sockets.remove(asked.id)
     return None
+
+
+# --- what there was to see ------------------------------------------------------------------
+
+
+async def audit(front: Front, asked: Asked) -> Answer:
+    """Show a page of the audit trail: who was given which generation, when."""
+    query = asked.query
+    return await front.witness.audit(
+        credential=query["credential"],
+        since=query["since"],
+        cursor=query["cursor"],
+        limit=query["limit"],
+    )
+
+
+async def check_audit(front: Front, _asked: Asked) -> Answer:
+    """Follow the audit trail's chain, and name each line that is not as it was written."""
+    return await front.witness.check_audit()
+
+
+async def events(front: Front, asked: Asked) -> Answer:
+    """Follow what happens: states, refreshes, reloads. The present states come first."""
+    app, this = asked.request.app, asyncio.current_task()
+    app[STREAMS].add(this)
+    answer = web.StreamResponse(headers={"Cache-Control": "no-store", "Content-Type": NDJSON})
+    try:
+        await answer.prepare(asked.request)
+        async with aclosing(front.witness.events()) as told:
+            async for event in told:
+                await answer.write(json.dumps(event).encode() + b"\n")
+    finally:
+        app[STREAMS].discard(this)
+    return answer
+
+
+async def metrics(front: Front, _asked: Asked) -> Answer:
+    """Show all counts, as Prometheus reads them."""
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+    return web.Response(
+        body=front.witness.metrics().encode(), headers={"Content-Type": content_type}
+    )
+
+
+async def findings(front: Front, _asked: Asked) -> Answer:
+    """Say what the daemon itself finds wrong, with a remedy for each."""
+    return await front.witness.findings()
 
 
 async def openapi(_front: Front, asked: Asked) -> Answer:

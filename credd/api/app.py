@@ -23,11 +23,13 @@ from credd.api import asking, namespaces, openapi
 from credd.api.answers import DESCRIPTION, STREAMS, Answer
 from credd.api.connection import LOGGER, Connection
 from credd.api.entrance import Entrance, FindFault
-from credd.api.interface import Broker, Front, House, JobSockets, Logins
+from credd.api.interface import Broker, Front, House, JobSockets, Logins, Witness
 from credd.api.peers import Peer, peer_of
 from credd.api.problems import Handler, as_problems, unexpected
 from credd.api.routes import ROUTES, Route
 from credd.api.schema import Schema, Schemas
+from credd.api.witnessing import Seen, keep
+from credd.core.deeds import Deed, Told
 from credd.errors import BadRequest, CreddError, Denied
 
 KEEPALIVE = 30.0
@@ -81,12 +83,14 @@ JOB_SOCKET: web.AppKey[str] = web.AppKey("job_socket", str)
 """The job socket that this application answers at, by its id; "" for the main socket."""
 
 
-def build_app(broker: Broker, logins: Logins, house: House, sockets: JobSockets) -> web.Application:
-    """The application that answers for these four, at the main socket."""
+def build_app(
+    broker: Broker, logins: Logins, house: House, sockets: JobSockets, witness: Witness
+) -> web.Application:
+    """The application that answers for these five, at the main socket."""
     app = _empty_app("")
     app[DESCRIPTION] = openapi.describe()
     app[STREAMS] = set()
-    _add_routes(app, ROUTES, Front(broker, logins, house, sockets))
+    _add_routes(app, ROUTES, Front(broker, logins, house, sockets, witness))
     app.on_shutdown.append(_end_streams)
     return app
 
@@ -98,7 +102,7 @@ def build_job_app(front: Front, socket_id: str, names: Sequence[str]) -> web.App
     nothing of what else there is.
     """
     app = _empty_app(socket_id)
-    app.middlewares.append(_only(frozenset(names)))
+    app.middlewares.append(_only(frozenset(names), front.witness))
     _add_routes(app, tuple(route for route in ROUTES if route.path in FOR_JOBS), front)
     return app
 
@@ -107,12 +111,14 @@ FOR_JOBS = frozenset({wire.TOKEN, wire.REJECTIONS})
 """All the authority that travels with a job socket."""
 
 
-def _only(names: frozenset[str]) -> Middleware:
+def _only(names: frozenset[str], witness: Witness) -> Middleware:
     """Refuse everything but the routes of this application, and these names in them."""
 
     @web.middleware
     async def only(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.match_info.http_exception is not None or request.match_info["name"] not in names:
+            deed = Deed("beyond_socket", result=Denied.code)
+            keep(witness, request, deed, request.app[JOB_SOCKET])
             raise Denied(
                 "a job socket serves tokens and rejections of the credentials it was made for, "
                 "and nothing else",
@@ -157,10 +163,12 @@ def _handler(
     schema = schemas.of(route.request, is_closed=True) if route.request else NOTHING
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        asked = await _take_apart(request, route, schemas, schema)
-        work = route.handler(front, asked)
-        answer = await (request.app[ERRANDS].finish(work) if route.finishes else work)
-        return _put_together(answer, route)
+        where = request.app[JOB_SOCKET]
+        with Seen(front.witness, request, route.name, where, keeps=route.is_kept) as note:
+            asked = await _take_apart(request, route, schemas, schema, note)
+            work = route.handler(front, asked)
+            answer = await (request.app[ERRANDS].finish(work) if route.finishes else work)
+            return _put_together(answer, route)
 
     return handle
 
@@ -169,7 +177,7 @@ NOTHING: Schema = {"type": "object", "additionalProperties": False}
 
 
 async def _take_apart(
-    request: web.Request, route: Route, schemas: Schemas, schema: Schema
+    request: web.Request, route: Route, schemas: Schemas, schema: Schema, note: asking.Note
 ) -> asking.Asked:
     name, login = asking.read_name(request), asking.read_id(request)
     query = asking.read_query(request, route.query)
@@ -177,7 +185,7 @@ async def _take_apart(
     fault = schemas.find_fault(body, schema)
     if fault:
         raise BadRequest(fault, reason="bad_body")
-    return asking.Asked(request, name, login, query, body)
+    return asking.Asked(request, name, login, query, body, note)
 
 
 def _put_together(answer: Answer, route: Route) -> web.StreamResponse:
@@ -204,12 +212,14 @@ async def serve(
     uids: frozenset[int] | None = None,
     read_peer: Callable[[socket.socket], Peer] = peer_of,
     find_fault: FindFault = namespaces.fault_of,
+    refused: Told = lambda _: None,
 ) -> AsyncIterator[Entrance]:
     """Answer callers of `uids` (ours alone, unless said otherwise) while the context is open.
 
     `find_fault` says what else is wrong with a caller; unless said otherwise, living in namespaces
-    of its own is. At its end nobody is let in any more, those inside have LEAVE_WITHIN seconds, and
-    the listener is left open: it is its owner's to close.
+    of its own is. `refused` hears of those who were shown out. At its end nobody is let in any
+    more, those inside have LEAVE_WITHIN seconds, and the listener is left open: it is its owner's
+    to close.
     """
     # Whoever leaves waits no longer; what must be finished all the same is an errand.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=LEAVE_WITHIN)
@@ -222,6 +232,7 @@ async def serve(
             limit=limit,
             read_peer=read_peer,
             find_fault=find_fault,
+            refused=refused,
         )
         async with entrance:
             yield entrance

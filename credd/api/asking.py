@@ -30,6 +30,9 @@ LONGEST_WAIT = 300.0
 LONGEST_TEXT = 4096
 """Characters of an audience or a scope list; a request line of aiohttp has 8190 at most."""
 
+MOST_LINES = 1000
+"""Lines of one page of the audit trail: about 300 kB."""
+
 # What Python and C write for a finite number that is not negative.
 NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
@@ -53,6 +56,16 @@ class Parameter:
     is_many: bool = False
 
 
+class Note:
+    """What may be told of a request: the credential it was about, and which generation."""
+
+    __slots__ = ("credential", "generation")
+
+    def __init__(self) -> None:
+        self.credential = ""
+        self.generation = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request, taken apart. `name` and `id` are "" on routes without them."""
@@ -62,6 +75,7 @@ class Asked:
     id: str = ""
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     body: dict[str, Any] = field(default_factory=dict, repr=False)
+    note: Note = field(default_factory=Note, repr=False)
 
 
 # --- path and query -------------------------------------------------------------------------
@@ -146,6 +160,20 @@ def parse_flag(text: str) -> bool:
     if text.lower() not in {"true", "1", "false", "0"}:
         raise ValueError
     return text.lower() in {"true", "1"}
+
+
+def parse_name(text: str) -> str:
+    """A credential's name. Raises ValueError."""
+    if not NAME.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def parse_limit(text: str) -> int:
+    """A number of lines, at most MOST_LINES. Raises ValueError."""
+    if not re.fullmatch("[0-9]{1,4}", text, re.ASCII) or not 1 <= int(text) <= MOST_LINES:
+        raise ValueError
+    return int(text)
 
 
 def parse_format(text: str) -> str:

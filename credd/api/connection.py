@@ -8,18 +8,24 @@ transport that is told to close waits for the other side to read, for ever.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+from credd.api.identity import Scripts, asker_of
 from credd.api.problems import response, unexpected
+from credd.core.deeds import NOBODY
 from credd.errors import BadRequest
 
 TAKEN_WITHIN = 15.0
 """Seconds in which a caller must have taken an answer. Answers are a few kB and fit the socket's
 buffer, so one who has not done it by then does not read at all."""
+
+SCRIPTS = Scripts()
+"""One for all connections of this process."""
 
 LOGGER = logging.getLogger("credd.api.http")
 """aiohttp's messages about connections go here, through `Discretion`."""
@@ -32,12 +38,28 @@ class Connection(web.RequestHandler):
         super().__init__(manager, **settings)
         self._leave = leave
         self._impatience: asyncio.TimerHandle | None = None
+        self.asker = NOBODY
+        self.is_identified = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hear of every byte that has to wait, from the first one on."""
         if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(high=0)
+        self._identify(transport)
         super().connection_made(transport)
+
+    def _identify(self, transport: asyncio.BaseTransport) -> None:
+        """See who connected, while it is certainly there: it waits for an answer."""
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            self.asker = asker_of(connection)
+        if self.asker.executable:
+            self.is_identified = False
+            SCRIPTS.ask(self.asker.pid, self._learn_script)
+
+    def _learn_script(self, script: str) -> None:
+        self.asker = dataclasses.replace(self.asker, script=script)
+        self.is_identified = True
 
     def pause_writing(self) -> None:
         """Something of an answer waits for the other side to read."""

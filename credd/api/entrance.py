@@ -18,6 +18,7 @@ from typing import Self
 
 from credd.api import namespaces
 from credd.api.peers import Peer, peer_of
+from credd.core.deeds import Asker, Deed, Told
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Entrance:
         limit: int,
         read_peer: Callable[[socket.socket], Peer] = peer_of,
         find_fault: FindFault = namespaces.fault_of,
+        refused: Told = lambda _: None,
     ) -> None:
         self._listener = listener
         self._factory = factory
@@ -72,6 +74,7 @@ class Entrance:
         self._limit = limit
         self._read_peer = read_peer
         self._find_fault = find_fault
+        self._refused = refused
         self._guests: set[object] = set()
         self._arriving: set[asyncio.Task[None]] = set()
         self._at_door: socket.socket | None = None
@@ -160,10 +163,12 @@ class Entrance:
             peer = Peer(-1, 0)  # nobody knows who it is, so it is nobody
         if peer.uid not in self._uids:
             self._say("refused a caller of uid %d (pid %d)", peer.uid, peer.pid)
+            self._refused(Deed("connect", Asker(peer.uid, peer.pid), result="another_uid"))
             return "another uid"
         fault = self._find_fault(connection)
         if fault:
             self._say("refused a caller (pid %d): it %s", peer.pid, fault)
+            self._refused(Deed("connect", Asker(peer.uid, peer.pid), result="namespaces"))
         return fault
 
     def _admit(self, connection: socket.socket) -> None:

@@ -7,11 +7,12 @@ client hears no more than its number.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from credd import wire, wire_vault
+from credd.core.deeds import Deed
 from credd.core.importing import Handover
 from credd.core.model import AccessToken, Secret, TokenKey
 
@@ -157,6 +158,44 @@ class JobSockets(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Sees who does what, and tells what there was to see. Nothing of it stops a request."""
+
+    def began(self, what: str, /) -> None:
+        """A request of this kind is being carried out."""
+        ...
+
+    def ended(self, deed: Deed, /) -> None:
+        """It has ended, one way or the other; who asked is not told here."""
+        ...
+
+    def kept(self, deed: Deed, /) -> None:
+        """Something that belongs into the audit trail, and who did it."""
+        ...
+
+    async def audit(
+        self, *, credential: str, since: float, cursor: str, limit: int
+    ) -> wire.AuditReply:
+        """A page of the trail."""
+        ...
+
+    async def check_audit(self) -> wire.AuditCheckReply:
+        """Follow the trail's chain."""
+        ...
+
+    def events(self) -> AsyncGenerator[wire.Event, None]:
+        """What happens from now on, after how things are."""
+        ...
+
+    def metrics(self) -> str:
+        """All counts, as Prometheus reads them."""
+        ...
+
+    async def findings(self) -> wire.FindingsReply:
+        """What is wrong with the daemon."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """Whom the handlers ask."""
@@ -165,3 +204,4 @@ class Front:
     logins: Logins
     house: House
     sockets: JobSockets
+    witness: Witness

@@ -47,10 +47,10 @@ def _is_beside_us(connection: socket.socket) -> bool:
     """Raises OSError where the caller can't be looked at, or is gone."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid = struct.unpack("3i", raw)[0]
-    handle = _handle(connection)
+    handle = handle_of(connection)
     try:
         is_beside = all(_is_same(pid, kind) for kind in NAMESPACES)
-        if handle is not None and _is_over(handle):
+        if handle is not None and is_over(handle):
             raise ProcessLookupError
     finally:
         if handle is not None:
@@ -58,7 +58,7 @@ def _is_beside_us(connection: socket.socket) -> bool:
     return is_beside
 
 
-def _handle(connection: socket.socket) -> int | None:
+def handle_of(connection: socket.socket) -> int | None:
     """A pidfd of whoever connected; None on kernels without. Raises OSError where it is gone."""
     try:
         return connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
@@ -75,7 +75,7 @@ def _is_same(pid: int, kind: str) -> bool:
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def _is_over(handle: int) -> bool:
+def is_over(handle: int) -> bool:
     """Whether the process has ended: its handle is readable then (pidfd_open(2))."""
     looking = select.poll()
     looking.register(handle, select.POLLIN)

@@ -37,6 +37,17 @@ class Route:
         return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
 
     @property
+    def name(self) -> str:
+        """What the operation is called: in the API's description, in the audit trail, in counts."""
+        return self.handler.__name__
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it belongs into the audit trail: what hands out a secret, and what changes
+        something."""
+        return self.bears_secret or self.method != "GET"
+
+    @property
     def finishes(self) -> bool:
         """Whether it is carried out to the end although the caller has gone."""
         return self.method != "GET"
@@ -62,11 +73,26 @@ FLAG = {"type": "boolean", "default": False}
 KEEP_GOING = Parameter("keep_going", "true or false", asking.parse_flag, FLAG, False)
 ERASE = Parameter("erase", "true or false", asking.parse_flag, FLAG, False)
 
+CREDENTIAL = Parameter(
+    "credential", "a credential's name", asking.parse_name,
+    {"type": "string", "pattern": f"^{wire.NAME_PATTERN}$"}, "",
+)  # fmt: skip
+SINCE = Parameter("since", "a time in Unix seconds", asking.parse_seconds, NUMBER, 0.0)
+CURSOR = Parameter("cursor", "the cursor of a page", asking.parse_text, {"type": "string"}, "")
+LIMIT = Parameter(
+    "limit", "a number of lines from 1 to 1000", asking.parse_limit,
+    {"type": "integer", "minimum": 1, "maximum": asking.MOST_LINES, "default": asking.MOST_LINES},
+    asking.MOST_LINES,
+)  # fmt: skip
+
 JSON_OR_TEXT = ("application/json", "text/plain")
 ASKED_OF_TOKEN = (MIN_VALID, AUDIENCE, SCOPE, WAIT, FORMAT)
 
 # Sorted by path. What changes something is no GET. One row bears a secret.
 ROUTES: tuple[Route, ...] = (
+    Route(wire.AUDIT, "GET", answers.audit, wire.AuditReply,
+          query=(CREDENTIAL, SINCE, CURSOR, LIMIT)),
+    Route(wire.AUDIT_CHECK, "GET", answers.check_audit, wire.AuditCheckReply),
     Route(wire.CREDENTIALS, "GET", answers.credentials, wire.CredentialsReply),
     Route(wire.CREDENTIAL, "GET", answers.credential, wire.CredentialReply),
     Route(wire.GRANT, "DELETE", answers.logout, None, query=(KEEP_GOING,)),
@@ -76,12 +102,15 @@ ROUTES: tuple[Route, ...] = (
           query=(WAIT,)),
     Route(wire.TOKEN, "GET", answers.token, wire.TokenReply,
           query=ASKED_OF_TOKEN, media=JSON_OR_TEXT, bears_secret=True),
+    Route(wire.EVENTS, "GET", answers.events, wire.Event, media=(answers.NDJSON,)),
+    Route(wire.FINDINGS, "GET", answers.findings, wire.FindingsReply),
     Route(wire.IMPORTS, "POST", answers.take_over, wire.ImportReply, wire.ImportRequest),
     Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
     Route(wire.LOGINS, "POST", answers.start_login, wire.LoginReply, wire.LoginRequest, status=201),
     Route(wire.LOGIN, "DELETE", answers.cancel_login, None),
     Route(wire.LOGIN_ANSWERS, "POST", answers.answer_login, None, wire.LoginAnswer),
     Route(wire.LOGIN_EVENTS, "GET", answers.login_events, wire.LoginEvent, media=(answers.NDJSON,)),
+    Route(wire.METRICS, "GET", answers.metrics, str, media=("text/plain",)),
     Route(wire.OPENAPI, "GET", answers.openapi, dict),
     Route(wire.READY, "GET", answers.ready, answers.ReadyReply),
     Route(wire.REFRESH_ALL, "POST", answers.refresh_all, wire.RefreshAllReply),

@@ -24,14 +24,17 @@ from credd.broker.slots import Slots
 from credd.broker.surroundings import Surroundings
 from credd.core import schedule, trouble
 from credd.core.conversation import NeverSent, Provider, Renewal, ReplyLost
+from credd.core.deeds import Landing
 from credd.core.failures import Failed, Failure, Kind, judge_defect, judge_exception
 from credd.core.instant import Instant, elapsed
 from credd.core.keeping import Attempt, Keeper, NotKept
-from credd.core.model import PRIMARY, Grant, TokenKey
+from credd.core.model import PRIMARY, AccessToken, Grant, TokenKey
 from credd.core.record import Record, unpack, with_token
 from credd.core.serving import is_ending
 
 log = logging.getLogger(__name__)
+
+Told = Callable[[Landing], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Flights:
         self._tasks: set[asyncio.Task[None]] = set()
         self._grounded = False
         self.landed: Callable[[Holding], None] = lambda _: None  # told after every flight
+        self.told: Told = lambda _: None  # the same, with how it ended
 
     def fly(self, holding: Holding, key: TokenKey) -> None:
         """Start a refresh of `key`, unless one of this grant is under way or may not start.
@@ -98,8 +102,13 @@ class Flights:
         """Write down what has changed besides the tokens, or what could not be written before."""
         await self._saving.save(holding)
 
+    def under_way(self) -> int:
+        """How many there are now."""
+        return len(self._tasks)
+
     async def _flight(self, errand: Errand) -> None:
-        holding = errand.holding
+        holding, start = errand.holding, self._around.now()
+        before = holding.tokens.get(errand.key)
         try:
             await self._attempt(errand)
         except Exception as error:  # noqa: BLE001 - a plug-in's defect must not end refreshing
@@ -110,6 +119,7 @@ class Flights:
             holding.flight = holding.flying = None
             holding.announce()
             self.landed(holding)
+            self.told(_landing(errand, before, elapsed(start, self._around.now())))
 
     async def _attempt(self, errand: Errand) -> None:
         async with self._slots.hold(errand.provider.origin(errand.grant)):
@@ -280,6 +290,21 @@ class Flights:
             await self._keeper.drop_aside(errand.holding.name)
         except NotKept as error:
             log.error("the side slot of %s could not be cleared (%s)", errand.holding.name, error)
+
+
+def _landing(errand: Errand, before: AccessToken | None, seconds: float) -> Landing:
+    """How a flight has ended, read off the facts that it left."""
+    holding, key = errand.holding, errand.key
+    token = holding.tokens.get(key)
+    is_ours = holding.grant is not None and holding.grant.number == errand.grant.number
+    outcome, reason = "called-off", ""
+    if is_ours and token is not None and token is not before:
+        outcome = "refreshed"
+    elif is_ours and key in holding.refusals:
+        outcome, reason = Kind.CALLER.value, holding.refusals[key][0].reason
+    elif is_ours and holding.trouble is not None:
+        outcome, reason = holding.trouble.kind.value, holding.trouble.reason
+    return Landing(holding.name, outcome, reason, token.generation if token else 0, seconds)
 
 
 def _life(holding: Holding, key: TokenKey, now: Instant) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Housekeeping(VaultCare):
         self._configuration = configuration
         self._started_at = time.time()
         self.ready = False
+        self.reloaded: Callable[[wire.ReloadReply], None] = lambda _: None
         self.imports: Imports | None = None
 
     def is_ready(self) -> bool:
@@ -77,7 +78,9 @@ class Housekeeping(VaultCare):
             for finding in self._configuration.findings:
                 log.warning("config.toml is not applied: %s", finding)
         findings = [finding.to_wire() for finding in self._configuration.findings]
-        return {"applied": applied, "findings": findings}
+        reply: wire.ReloadReply = {"applied": applied, "findings": findings}
+        self.reloaded(reply)
+        return reply
 
     def apply(self, config: Config) -> None:
         """Take a clean configuration into force."""

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import credd
 from credd.api.app import build_app, build_job_app, serve
 from credd.api.entrance import connection_limit
 from credd.api.interface import Front
+from credd.audit.files import Files
+from credd.audit.trail import Trail
 from credd.broker.broker import Broker
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
@@ -29,6 +33,7 @@ from credd.broker.noticing import Noticing
 from credd.broker.refresher import Refresher
 from credd.broker.shelf import Shelf
 from credd.broker.slots import Slots
+from credd.core.deeds import Asker, Deed, Told
 from credd.daemon.announcing import Announcer
 from credd.daemon.claim import claim, describe_daemon
 from credd.daemon.configuration import Configuration
@@ -38,6 +43,7 @@ from credd.daemon.job_records import JobSocket
 from credd.daemon.job_sockets import JobSockets, shares
 from credd.daemon.places import Places
 from credd.daemon.surroundings import RealSurroundings
+from credd.daemon.witness import Witness
 from credd.vault.vault import Vault
 from credd.world.activation import listener
 from credd.world.clock import Clock
@@ -87,20 +93,28 @@ async def build(
         refresher = Refresher(shelf, broker, flights, around)
         house = Housekeeping(configuration, vault, shelf, grants)
         logins = Logins(broker, grants, around, house.plan, house.prepare_vault)
+        witness = Witness(
+            stack.enter_context(_kept(Trail(Files(places.audit), time.time))),
+            shelf, broker, flights, house, configuration, vault, around,
+        )  # fmt: skip
+        flights.told, house.reloaded = witness.landed, witness.reloaded
         house.imports = Imports(shelf, grants, flights, vault, around, house.prepare_vault)
 
         house.apply(configuration.current)
         await house.open_vault()
         limit, job_limit = shares(connection_limit(raise_file_limit()))
         sockets = JobSockets(places.sockets_file, shelf.find, around.now)
-        front = Front(broker, logins, house, sockets)
+        front = Front(broker, logins, house, sockets, witness)
         sockets.serve = functools.partial(_serve_job, front, job_limit)
-        app = build_app(broker, logins, house, sockets)
-        entrance = await stack.enter_async_context(serve(app, bound, limit=limit))
+        app = build_app(broker, logins, house, sockets, witness)
+        entrance = await stack.enter_async_context(
+            serve(app, bound, limit=limit, refused=witness.kept)
+        )
+        witness.connections = entrance.inside
         door = stack.enter_context(Door(places.socket, entrance))
         await stack.enter_async_context(sockets)
         await stack.enter_async_context(closing(logins))
-        for chore in (refresher.run(), noticing.run()):
+        for chore in (refresher.run(), noticing.run(), witness.run()):
             stack.push_async_callback(_end, asyncio.create_task(chore))
         yield Parts(broker, flights, refresher, house, configuration, vault, door)
 
@@ -111,7 +125,25 @@ def _serve_job(
     """Serve a job socket. Whoever may use it may live in any namespace: that is what it is for."""
     app = build_job_app(front, job.id, job.credentials)
     uids = frozenset({os.geteuid()} if job.uid is None else {os.geteuid(), job.uid})
-    return serve(app, listener, limit=limit, uids=uids, find_fault=lambda _: "")
+    refused = functools.partial(_refused_at, front.witness.kept, job.id)
+    return serve(app, listener, limit=limit, uids=uids, find_fault=lambda _: "", refused=refused)
+
+
+def _refused_at(kept: Told, job_socket: str, deed: Deed) -> None:
+    kept(dataclasses.replace(deed, asker=dataclasses.replace(deed.asker, socket=job_socket)))
+
+
+@contextlib.contextmanager
+def _kept(trail: Trail) -> Iterator[Trail]:
+    """The trail from the daemon's first deed to its last."""
+    us = Asker(os.geteuid(), os.getpid(), script=f"credd {credd.__version__}")
+    trail.open()
+    trail.note(Deed("start", us))
+    try:
+        yield trail
+    finally:
+        trail.note(Deed("stop", us))
+        trail.close()
 
 
 def _landed(holding: Holding, shelf: Shelf, noticing: Noticing) -> None:

@@ -24,6 +24,7 @@ class Places:
     state: Path
     vault: Path
     daemon_file: Path
+    audit: Path
     sockets_file: Path
     runtime: Path
     socket: str
@@ -40,6 +41,7 @@ def find_places(environ: Mapping[str, str]) -> Places:
         vault=Path(paths.vault_file(environ, platform)),
         daemon_file=Path(paths.daemon_file(environ, platform)),
         sockets_file=Path(paths.sockets_file(environ, platform)),
+        audit=Path(paths.audit_file(environ, platform)),
         runtime=Path(paths.runtime_folder(environ, euid, platform, own)),
         socket=paths.socket_path(environ, euid, platform, own),
     )

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 
 from credd import wire, wire_vault
 from credd.api.app import build_app, serve
 from credd.api.entrance import Entrance
+from credd.api.interface import Witness
+from credd.core.deeds import Deed
 from credd.core.importing import Handover
 from credd.core.instant import Instant
 from credd.core.model import AccessToken, Secret, TokenKey
@@ -32,7 +34,8 @@ VAULT: wire_vault.VaultReply = {
 }  # fmt: skip
 
 CREDENTIAL: wire.CredentialReply = {
-    "name": "lab", "provider": "oidc", "state": "fresh", "meaning": "good", "account": "ada",
+    "name": "lab", "provider": "oidc", "issuer": "https://login.example.org",
+    "state": "fresh", "meaning": "good", "account": "ada",
     "scope": "openid", "hosts": ["mlflow.example.org"], "generation": 7, "grant": 1,
     "token_expires_at": 1060.0, "refresh_at": 1030.0, "login_at": 900.0, "login_ends_at": None,
     "logging_in": False, "remedy": "", "exit_code": 0, "environment": {"MLFLOW": "x"},
@@ -75,6 +78,9 @@ class Fakes:
     is_open: bool = True
     told: list[wire.LoginEvent] = field(default_factory=list)
     break_after: Exception | None = None
+    begun: list[str] = field(default_factory=list)
+    seen: list[Deed] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
 
     def _note(self, *call: Any) -> None:
         self.calls.append(call)
@@ -206,6 +212,57 @@ class Fakes:
     async def remove(self, socket: str) -> None:
         self._note("remove", socket)
 
+    def began(self, what: str) -> None:
+        self.begun.append(what)
+
+    def ended(self, deed: Deed) -> None:
+        self.seen.append(deed)
+
+    def kept(self, deed: Deed) -> None:
+        self.deeds.append(deed)
+
+    async def audit(
+        self, *, credential: str, since: float, cursor: str, limit: int
+    ) -> wire.AuditReply:
+        self._note("audit", credential, since, cursor, limit)
+        entry: wire.AuditEntry = {"n": 1, "at": 1.0, "what": "token", "result": "ok", "pid": 7}
+        return {"entries": [entry], "pending": [], "cursor": "1-90", "more": False, "lost": 0,
+                "trouble": ""}  # fmt: skip
+
+    async def check_audit(self) -> wire.AuditCheckReply:
+        self._note("check_audit")
+        fault: wire.AuditFault = {"file": "audit.jsonl", "line": 2, "n": 2, "message": "missing"}
+        return {"intact": False, "lines": 1, "first": 1, "last": 3, "faults": [fault]}
+
+    async def watch(self) -> AsyncGenerator[wire.Event, None]:
+        self._note("watch")
+        yield {"type": "state", "at": 1.0, "credential": "lab", "state": "fresh", "before": ""}
+        if self.hold is not None:
+            await self.hold.wait()
+
+    def metrics(self) -> str:
+        self._note("metrics")
+        return "credd_up 1\n"
+
+    async def findings(self) -> wire.FindingsReply:
+        self._note("findings")
+        return {"findings": [{"place": "vault", "message": "restored", "remedy": ""}]}
+
+
+class Seen:
+    """The fakes as a witness: its `events` are not those of a login."""
+
+    def __init__(self, fakes: Fakes) -> None:
+        self._fakes = fakes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fakes, "watch" if name == "events" else name)
+
+
+def witness_of(fakes: Fakes) -> Witness:
+    witness: Any = Seen(fakes)
+    return cast(Witness, witness)
+
 
 @dataclass
 class Door:
@@ -253,7 +310,7 @@ async def opened(
             os.unlink(path)
         listener.bind(path)
         listener.listen(backlog)
-        app = build_app(behind, behind, behind, behind)
+        app = build_app(behind, behind, behind, behind, witness_of(behind))
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as client,
             serve(app, listener, limit=limit, **how) as entrance,

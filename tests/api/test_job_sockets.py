@@ -15,7 +15,7 @@ from credd.api import namespaces
 from credd.api.app import FOR_JOBS, JOB_SOCKET, build_app, build_job_app, serve
 from credd.api.interface import Front
 from credd.api.routes import ROUTES, Route
-from tests.api.front import TOKEN, Door, Fakes, opened
+from tests.api.front import TOKEN, Door, Fakes, opened, witness_of
 
 BODIES = {wire.REJECTIONS: {"generation": 7}}
 HEARD = {wire.TOKEN: "token", wire.REJECTIONS: "reject"}
@@ -26,7 +26,7 @@ async def job_socket(folder: Path, *names: str) -> AsyncIterator[Door]:
     """The front door of one job socket, before fakes."""
     behind = Fakes()
     path = str(folder / "job.sock")
-    app = build_job_app(Front(behind, behind, behind, behind), "train", names)
+    app = build_job_app(Front(behind, behind, behind, behind, witness_of(behind)), "train", names)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -105,8 +105,8 @@ async def test_a_job_socket_of_two_serves_both(tmp_path: Path) -> None:
 def test_an_application_knows_which_socket_it_answers_at() -> None:
     """The trail names the job socket; the main one has no name."""
     fakes = Fakes()
-    assert build_app(fakes, fakes, fakes, fakes)[JOB_SOCKET] == ""
-    front = Front(fakes, fakes, fakes, fakes)
+    assert build_app(fakes, fakes, fakes, fakes, witness_of(fakes))[JOB_SOCKET] == ""
+    front = Front(fakes, fakes, fakes, fakes, witness_of(fakes))
     assert build_job_app(front, "train", ["lab"])[JOB_SOCKET] == "train"
 
 

@@ -107,7 +107,7 @@ def test_t4_what_was_read_of_a_process_that_died_meanwhile_does_not_count(
 ) -> None:
     """Its number may be another's already when the files of /proc are read."""
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr(namespaces, "_is_over", lambda handle: True)
+    monkeypatch.setattr(namespaces, "is_over", lambda handle: True)
     with ours, theirs:
         assert namespaces.fault_of(ours) == namespaces.UNREADABLE
 

@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     wire.LOGIN_ANSWERS: {"question": "password", "answer": "pw-CANARY-answer"},
     wire.SOCKETS: {"folder": "/run/job", "credentials": ["lab"], "ttl": 60.0},
     wire.UNLOCK: {"passphrase": "pw-CANARY-phrase"},
+    wire.VAULT_REKEY: {"new_recovery_code": "pw-CANARY-phrase"},
     wire.VAULT_REWRAP: {"sources": ["passphrase"], "new_passphrase": "pw-CANARY-phrase"},
 }  # fmt: skip
 QUERIES = {wire.LIFETIME: "?for=60"}
@@ -69,6 +70,9 @@ async def test_every_route_answers_as_described(route: Route, tmp_path: Path) ->
     schemas = Schemas()
     schemas.named = document["components"]["schemas"]
     schema = content[answer.content_type]["schema"]
+    if answer.content_type == "text/plain":
+        assert schema == {"type": "string"}
+        return
     for line in text.splitlines():
         assert schemas.find_fault(json.loads(line), schema) is None
 

@@ -1,0 +1,1 @@
+"""Counts, in the text format that Prometheus reads. It holds numbers and names, and no token."""
