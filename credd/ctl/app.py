@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "completion": "credd.ctl.completing:completion",
     "exec": "credd.ctl.execute:execute",
     "forward": "credd.ctl.forward:forward",
+    "import": "credd.ctl.importing:import_login",
     "login": "credd.ctl.login:login",
     "logout": "credd.ctl.leaving:logout",
     "refresh": "credd.ctl.tokens:refresh",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 ANSWER = 30.0
 """Seconds a person waits for an answer: an issuer that is slow to revoke needs half of it."""
 
+IMPORT = 150.0
+"""Seconds for an import: an issuer may take 90 for a refresh, after 10 and more for discovery."""
+
 REFUSED = 3.0
 """Seconds a person waits for a daemon that is being restarted: a supervisor needs about one."""
 
@@ -81,6 +84,12 @@ class Session:
         from credd.client.calls import Calls
 
         return Calls(self.socket_path(), timeout, refused=0.0, absent=0.0)
+
+    def client_for_import(self) -> Calls:
+        """A client that waits for a refresh at a slow issuer: its answer decides what is kept."""
+        from credd.client.calls import Calls
+
+        return Calls(self.socket_path(), IMPORT, refused=REFUSED, absent=ABSENT)
 
     def patient_client(self) -> Calls:
         """A client for scripts and jobs, which a daemon's restart must not disturb."""

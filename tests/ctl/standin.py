@@ -16,7 +16,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from credd import wire
@@ -33,6 +33,7 @@ BODIES: dict[str, set[str]] = {
     "login": set(wire.LoginRequest.__annotations__),
     "answer": set(wire.LoginAnswer.__annotations__),
     "unlock": set(wire.UnlockRequest.__annotations__),
+    "import_login": set(get_type_hints(wire.ImportRequest)),
 }
 ROUTES = [
     ("GET", wire.LIVE, "live"),
@@ -49,6 +50,7 @@ ROUTES = [
     ("DELETE", wire.LOGIN, "cancel"),
     ("GET", wire.LOGIN_EVENTS, "events"),
     ("POST", wire.LOGIN_ANSWERS, "answer"),
+    ("POST", wire.IMPORTS, "import_login"),
     ("POST", wire.RELOAD, "reload"),
     ("POST", wire.UNLOCK, "unlock"),
     ("POST", wire.VAULT_ACCEPT, "accept"),
@@ -117,6 +119,7 @@ class Standin:
         self.reload_findings: list[list[wire.Finding]] = []
         self.login_events: list[list[dict[str, Any]]] = []
         self.resumed = False
+        self.rotates = True
         self.on_reload: Any = None
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.complaints: list[str] = []
@@ -211,6 +214,12 @@ class Standin:
     def _login(self, name: str, given: dict[str, Any]) -> wire.LoginReply:
         assert re.fullmatch(NAME, given["name"])
         return {"id": "login-1", "name": given["name"], "resumed": self.resumed}
+
+    def _import_login(self, name: str, given: dict[str, Any]) -> wire.ImportReply:
+        account = given.get("account", "ada@example.org")
+        moved = credential(given["name"], account=account, provider=given.get("provider", "oidc"))
+        self.credentials[given["name"]] = moved
+        return {"credential": moved, "rotated": self.rotates}
 
     def _cancel(self, name: str, given: dict[str, Any]) -> Any:
         self.cancelled.set()
