@@ -35,7 +35,7 @@ VERBS: dict[str, str] = {
     "status": "credd.ctl.status:status",
     "token": "credd.ctl.tokens:token",
     "unlock": "credd.ctl.upkeep:unlock",
-    "vault": "credd.ctl.upkeep:vault",
+    "vault": "credd.ctl.vault:vault",
     "version": "credd.ctl.upkeep:version",
     "wait": "credd.ctl.waiting:wait",
 }

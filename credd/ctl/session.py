@@ -25,6 +25,10 @@ ANSWER = 30.0
 IMPORT = 150.0
 """Seconds for an import: an issuer may take 90 for a refresh, after 10 and more for discovery."""
 
+SLOW_ANSWER = 180.0
+"""Seconds a person waits for what waits for an issuer's answer under way (90 at most), and then
+writes every record anew."""
+
 REFUSED = 3.0
 """Seconds a person waits for a daemon that is being restarted: a supervisor needs about one."""
 
@@ -78,6 +82,12 @@ class Session:
         from credd.client.calls import Calls
 
         return Calls(self.socket_path(), ANSWER, refused=REFUSED, absent=ABSENT)
+
+    def slow_client(self) -> Calls:
+        """The same for what may take its time."""
+        from credd.client.calls import Calls
+
+        return Calls(self.socket_path(), SLOW_ANSWER, refused=REFUSED, absent=ABSENT)
 
     def hasty_client(self, timeout: float) -> Calls:
         """A client that waits at most `timeout` seconds in all, for who asks again anyway."""

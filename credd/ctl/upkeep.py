@@ -1,4 +1,4 @@
-"""The verbs about the daemon itself: unlock, vault accept, reload, version.
+"""The verbs about the daemon itself: unlock, reload, version.
 
 The one hard thing: `version` answers even where no daemon does, because it is what people type
 when something is wrong.
@@ -10,8 +10,9 @@ import click
 
 from credd import __version__
 from credd.ctl import render
-from credd.ctl.options import json_option, verb, write_examples
+from credd.ctl.options import json_option, verb
 from credd.ctl.output import answer
+from credd.ctl.recovery import parse_code
 from credd.ctl.reloading import reload_config
 from credd.ctl.restarting import restart_command
 from credd.ctl.session import Session
@@ -24,10 +25,21 @@ VERSION_PATIENCE = 2.0
 
 @verb("unlock", "credd-ctl unlock", "credd-ctl unlock --passphrase-stdin < passphrase.txt")
 @click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from stdin.")
-def unlock(session: Session, passphrase_stdin: bool) -> None:
-    """Open the vault with its passphrase."""
-    session.client().unlock(read_passphrase(passphrase_stdin))
+@click.option("--recovery-code-stdin", is_flag=True, help="Read a recovery code from stdin.")
+def unlock(session: Session, passphrase_stdin: bool, recovery_code_stdin: bool) -> None:
+    """Open the vault with its passphrase, or with its recovery code."""
+    if passphrase_stdin and recovery_code_stdin:
+        raise click.UsageError("the passphrase or the recovery code, not both")
+    if recovery_code_stdin:
+        session.client().recover(parse_code(read_code()))
+    else:
+        session.client().unlock(read_passphrase(passphrase_stdin))
     click.echo("The vault is open.\nNext: credd-ctl status")
+
+
+def read_code() -> str:
+    """From stdin; where that is a terminal, it is asked for there, and not shown."""
+    return ask_secret("Recovery code") if has_person() else read_lines(1)[0]
 
 
 def read_passphrase(from_stdin: bool) -> str:
@@ -40,33 +52,6 @@ def read_passphrase(from_stdin: bool) -> str:
             remedy="credd-ctl unlock --passphrase-stdin < FILE",
         )
     return ask_secret("Passphrase of the vault")
-
-
-class VaultMenu(click.Group):
-    """`credd-ctl vault`, whose help ends in an example like every other."""
-
-    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The example."""
-        write_examples(formatter, ("credd-ctl vault accept",))
-
-
-@click.group("vault", cls=VaultMenu)
-def vault() -> None:
-    """Look after the sealed store."""
-
-
-@verb("accept", "credd-ctl vault accept")
-def accept(session: Session) -> None:
-    """Let this copy of a vault spend its logins.
-
-    A vault that was copied or restored from a backup refreshes nothing until you say that the
-    original no longer runs: two of them kill each other's logins.
-    """
-    session.client().accept_vault()
-    click.echo("This vault is now the one that refreshes its logins.\nNext: credd-ctl status")
-
-
-vault.add_command(accept)
 
 
 @verb("reload", "credd-ctl reload", "credd-ctl reload --json")

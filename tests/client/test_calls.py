@@ -68,7 +68,22 @@ ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
     (lambda c: c.cancel_login("l-1"), Request("DELETE", ID, None), False),
     (lambda c: c.reload(), Request("POST", "/v1/reload", {}), True),
     (lambda c: c.unlock("x"), Request("POST", "/v1/unlock", {"passphrase": "x"}), True),
+    (lambda c: c.recover("x"), Request("POST", "/v1/unlock", {"recovery_code": "x"}), True),
+    (lambda c: c.vault(), Request("GET", "/v1/vault", None), True),
     (lambda c: c.accept_vault(), Request("POST", "/v1/vault/accept", {}), True),
+    (lambda c: c.verify_vault(), Request("POST", "/v1/vault/verify", {}), True),
+    (
+        lambda c: c.rewrap_vault({"sources": ["file"]}),
+        Request("POST", "/v1/vault/rewrap", {"sources": ["file"]}),
+        False,
+    ),
+    (lambda c: c.rekey_vault({}), Request("POST", "/v1/vault/rekey", {}), False),
+    (lambda c: c.reset_vault(), Request("POST", "/v1/vault/reset", {}), False),
+    (
+        lambda c: c.reset_vault(erase=True),
+        Request("POST", "/v1/vault/reset?erase=true", {}),
+        False,
+    ),
     (
         lambda c: c.create_socket({"folder": "/run/job", "credentials": ["lab"]}),
         Request("POST", "/v1/sockets", {"folder": "/run/job", "credentials": ["lab"]}),

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from credd import wire
+from credd import wire, wire_vault
 from credd.errors import CreddError, UnknownCredential, to_problem
 
 NAME = wire.NAME_PATTERN
@@ -27,12 +27,15 @@ QUERIES = {
     "token": {"min_valid", "audience", "scope", "max_wait", "format"},
     "lifetime": {"for"},
     "forget": {"keep_going"},
+    "reset": {"erase"},
     "refresh": {"max_wait"},
 }
 BODIES: dict[str, set[str]] = {
     "login": set(wire.LoginRequest.__annotations__),
     "answer": set(wire.LoginAnswer.__annotations__),
     "unlock": set(wire.UnlockRequest.__annotations__),
+    "rewrap": set(wire_vault.RewrapRequest.__annotations__),
+    "rekey": set(wire_vault.RekeyRequest.__annotations__),
     "import_login": set(get_type_hints(wire.ImportRequest)),
 }
 ROUTES = [
@@ -53,7 +56,12 @@ ROUTES = [
     ("POST", wire.IMPORTS, "import_login"),
     ("POST", wire.RELOAD, "reload"),
     ("POST", wire.UNLOCK, "unlock"),
+    ("GET", wire.VAULT, "vault"),
     ("POST", wire.VAULT_ACCEPT, "accept"),
+    ("POST", wire.VAULT_VERIFY, "verify"),
+    ("POST", wire.VAULT_REWRAP, "rewrap"),
+    ("POST", wire.VAULT_REKEY, "rekey"),
+    ("POST", wire.VAULT_RESET, "reset"),
 ]
 
 
@@ -114,6 +122,9 @@ class Standin:
         self.errors: dict[str, CreddError] = {}
         self.versions = {"version": "0.1.0", "installed": "0.1.0"}
         self.key_source = "keyring"
+        self.sources = ["keyring"]
+        self.restored = False
+        self.parts: list[wire_vault.VaultPart] = []
         self.verdict = "lasts"
         self.outcome = "refreshed"
         self.reload_findings: list[list[wire.Finding]] = []
@@ -240,6 +251,29 @@ class Standin:
 
     def _accept(self, name: str, given: dict[str, Any]) -> Any:
         return None
+
+    def _vault(self, name: str, given: dict[str, Any]) -> wire_vault.VaultReply:
+        return {
+            "state": "open", "reason": "", "detail": "", "remedy": "", "sources": self.sources,
+            "restored": self.restored, "file": "/state/vault.db",
+        }  # fmt: skip
+
+    def _verify(self, name: str, given: dict[str, Any]) -> wire_vault.VerifyReply:
+        damaged = [part for part in self.parts if part["verdict"] == "damaged"]
+        remedy = damaged[0]["remedy"] if damaged else ""
+        return {"parts": self.parts, "damaged": len(damaged), "remedy": remedy}
+
+    def _rewrap(self, name: str, given: dict[str, Any]) -> wire_vault.VaultReply:
+        kept = [] if given["only"] else self.sources
+        self.sources = [*kept, *(one for one in given["sources"] if one not in kept)]
+        return self._vault(name, given)
+
+    def _rekey(self, name: str, given: dict[str, Any]) -> wire_vault.VaultReply:
+        return self._vault(name, given)
+
+    def _reset(self, name: str, given: dict[str, Any]) -> wire_vault.ResetReply:
+        aside = "" if given.get("erase") else "/state/vault.db.aside-20261122T025047Z"
+        return {"aside": aside, "login_again": sorted(self.credentials)}
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

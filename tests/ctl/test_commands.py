@@ -267,7 +267,7 @@ def test_at_a_terminal_it_asks_before_it_forgets(home: Home, lab: Standin, verb:
     assert "lab" not in lab.credentials
 
 
-# --- unlock, vault, reload, version ---------------------------------------------------------
+# --- unlock, reload, version ----------------------------------------------------------------
 
 
 def test_unlock_reads_the_passphrase_from_stdin(home: Home, lab: Standin) -> None:
@@ -293,12 +293,6 @@ def test_unlock_without_terminal_names_the_option(home: Home, lab: Standin) -> N
     assert done.returncode == 2
     assert "--passphrase-stdin" in done.stderr.splitlines()[-1]
     assert home.ctl("unlock", "--passphrase-stdin", stdin="").returncode == 2
-
-
-def test_vault_accept_says_yes_to_a_copied_vault(home: Home, lab: Standin) -> None:
-    """One request, one sentence."""
-    assert home.ctl("vault", "accept").returncode == 0
-    assert len(lab.asked("accept")) == 1
 
 
 def test_reload_prints_findings_and_exits_9(home: Home, lab: Standin) -> None:

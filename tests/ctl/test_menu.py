@@ -26,7 +26,7 @@ def commands() -> list[list[str]]:
     return [
         [],
         *([name] for name in VERBS),
-        ["vault", "accept"],
+        *(["vault", name] for name in ("accept", "rekey", "reset", "rewrap", "verify")),
         *(["socket", name] for name in ("create", "list", "remove")),
     ]
 
@@ -86,7 +86,8 @@ def test_a_slip_of_the_finger_is_answered_with_what_was_meant(typo: str, meant: 
     "words",
     [["token"], ["token", "lab", "extra"], ["token", "Lab!"], ["check", "lab"], ["refresh"],
      ["refresh", "lab", "--all"], ["check", "lab", "--for", "soon"], ["vault"], ["--nonsense"],
-     ["status", "--jsn"], ["login", "lab", "--flow", "magic"], ["vault", "rekey"]],
+     ["status", "--jsn"], ["login", "lab", "--flow", "magic"], ["vault", "burn"],
+     ["vault", "rewrap"]],
     ids=" ".join,
 )  # fmt: skip
 def test_a_wrong_command_line_exits_2_and_says_nothing_on_stdout(words: list[str]) -> None:
