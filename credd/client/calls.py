@@ -227,6 +227,46 @@ class Calls:
         """`DELETE /v1/sockets/{id}`: end it."""
         return self._bare("DELETE", _route(wire.SOCKET, socket_id))
 
+    # --- what there was to see ---
+
+    def audit(
+        self,
+        credential: str | None = None,
+        *,
+        since: float | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> wire.AuditReply:
+        """`GET /v1/audit`: a page of the trail, of one credential or of all."""
+        asked = query(credential=credential, since=since, cursor=cursor, limit=limit)
+        return cast(wire.AuditReply, self._get(wire.AUDIT + asked))
+
+    def check_audit(self) -> wire.AuditCheckReply:
+        """`GET /v1/audit/check`: is each line of the trail as it was written?"""
+        return cast(wire.AuditCheckReply, self._get(wire.AUDIT_CHECK))
+
+    def events(self) -> Iterator[wire.Event]:
+        """`GET /v1/events`: how things are, and then what happens, as it happens.
+
+        Waits as long as the daemon lives. Raises DaemonUnreachable where the stream breaks off.
+        """
+        for line in stream.objects(self.socket_path(), wire.EVENTS, self._patience):
+            yield cast(wire.Event, line)
+
+    def findings(self) -> wire.FindingsReply:
+        """`GET /v1/findings`: what the daemon itself finds wrong."""
+        return cast(wire.FindingsReply, self._get(wire.FINDINGS))
+
+    def metrics(self) -> str:
+        """`GET /v1/metrics`: all counts, in Prometheus' text format."""
+        reply = patience.settle(
+            self.socket_path(),
+            lambda _: raw.bare_request("GET", wire.METRICS),
+            self._patience,
+            is_idempotent=True,
+        )
+        return reply.body.decode()
+
     # --- how ---
 
     def socket_path(self) -> str:

@@ -21,6 +21,7 @@ from credd.ctl.session import Session
 from credd.errors import CreddError
 
 VERBS: dict[str, str] = {
+    "audit": "credd.ctl.audit:audit",
     "check": "credd.ctl.tokens:check",
     "completion": "credd.ctl.completing:completion",
     "exec": "credd.ctl.execute:execute",

@@ -29,6 +29,7 @@ QUERIES = {
     "forget": {"keep_going"},
     "reset": {"erase"},
     "refresh": {"max_wait"},
+    "audit": {"credential", "since", "cursor", "limit"},
 }
 BODIES: dict[str, set[str]] = {
     "login": set(wire.LoginRequest.__annotations__),
@@ -45,6 +46,8 @@ ROUTES = [
     ("GET", wire.CREDENTIALS, "credentials"),
     ("GET", wire.CREDENTIAL, "credential"),
     ("GET", wire.TOKEN, "token"),
+    ("GET", wire.AUDIT, "audit"),
+    ("GET", wire.AUDIT_CHECK, "check_audit"),
     ("POST", wire.REFRESH, "refresh"),
     ("GET", wire.LIFETIME, "lifetime"),
     ("DELETE", wire.GRANT, "forget"),
@@ -126,6 +129,8 @@ class Standin:
         self.restored = False
         self.parts: list[wire_vault.VaultPart] = []
         self.verdict = "lasts"
+        self.audit_pages: list[wire.AuditReply] = []
+        self.audit_faults: list[wire.AuditFault] = []
         self.outcome = "refreshed"
         self.reload_findings: list[list[wire.Finding]] = []
         self.login_events: list[list[dict[str, Any]]] = []
@@ -202,6 +207,17 @@ class Standin:
             "refresh_at": now + 150, "generation": 7, "stale": False,
             "account": "ada@example.org", "scope": "openid", "hosts": ["mlflow.example.org"],
         }  # fmt: skip
+
+    def _audit(self, name: str, given: dict[str, Any]) -> wire.AuditReply:
+        """The pages that the test has set, then empty ones."""
+        if self.audit_pages:
+            return self.audit_pages.pop(0)
+        return {"entries": [], "pending": [], "cursor": given.get("cursor", "1-0"),
+                "more": False, "lost": 0, "trouble": ""}  # fmt: skip
+
+    def _check_audit(self, name: str, given: dict[str, Any]) -> wire.AuditCheckReply:
+        faults = self.audit_faults
+        return {"intact": not faults, "lines": 9, "first": 1, "last": 9, "faults": faults}
 
     def _refresh(self, name: str, given: dict[str, Any]) -> wire.RefreshReply:
         return {"name": name, "outcome": self.outcome, "generation": 8}
