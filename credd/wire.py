@@ -48,6 +48,7 @@ LOGIN = "/v1/logins/{id}"
 LOGIN_EVENTS = "/v1/logins/{id}/events"
 LOGIN_ANSWERS = "/v1/logins/{id}/answers"
 RELOAD = "/v1/reload"
+LOCK = "/v1/lock"
 UNLOCK = "/v1/unlock"
 VAULT = "/v1/vault"
 VAULT_ACCEPT = "/v1/vault/accept"
@@ -269,6 +270,14 @@ class UnlockRequest(TypedDict, total=False):
 
     passphrase: str
     recovery_code: str
+
+
+class LockRequest(TypedDict, total=False):
+    """`POST /v1/lock`. `seal`: drop keys and tokens, too; where the vault has a passphrase of its
+    own, none is needed here then."""
+
+    passphrase: str
+    seal: bool
 
 
 class _SocketFolder(TypedDict):

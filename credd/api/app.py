@@ -140,7 +140,8 @@ def _empty_app(socket_id: str) -> web.Application:
 
 def _add_routes(app: web.Application, routes: Sequence[Route], front: Front) -> None:
     schemas = Schemas()
-    for route in routes:
+    # aiohttp tries one after another, so what is asked for most comes first; no two match the same.
+    for route in sorted(routes, key=lambda route: not route.bears_secret):
         app.router.add_route(route.method, route.path, _handler(route, front, schemas))
 
 
@@ -165,6 +166,8 @@ def _handler(
     async def handle(request: web.Request) -> web.StreamResponse:
         where = request.app[JOB_SOCKET]
         with Seen(front.witness, request, route.name, where, keeps=route.is_kept) as note:
+            if not route.is_open_while_locked:
+                front.house.refuse_if_locked()
             asked = await _take_apart(request, route, schemas, schema, note)
             work = route.handler(front, asked)
             answer = await (request.app[ERRANDS].finish(work) if route.finishes else work)

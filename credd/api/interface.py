@@ -105,8 +105,16 @@ class House(Protocol):
         """Read the configuration again."""
         ...
 
+    def refuse_if_locked(self) -> None:
+        """Raise Locked while a person has locked it."""
+        ...
+
+    async def lock(self, passphrase: Secret | None, /, *, seal: bool) -> None:
+        """Shut everything that bears a secret."""
+        ...
+
     async def unlock(self, passphrase: Secret, /) -> None:
-        """Open the vault by its passphrase."""
+        """Open the lock, or the vault by its passphrase."""
         ...
 
     async def recover(self, code: Secret, /) -> None:

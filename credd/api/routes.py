@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from credd import wire, wire_vault
-from credd.api import answers, asking, vault_answers
+from credd.api import answers, asking, locking, vault_answers
 from credd.api.answers import Answer
 from credd.api.asking import Asked, Parameter
 from credd.api.interface import Front
@@ -46,6 +46,11 @@ class Route:
         """Whether it belongs into the audit trail: what hands out a secret, and what changes
         something."""
         return self.bears_secret or self.method != "GET"
+
+    @property
+    def is_open_while_locked(self) -> bool:
+        """Whether it is answered although a person has locked credd."""
+        return self.name in locking.WHILE_LOCKED
 
     @property
     def finishes(self) -> bool:
@@ -106,6 +111,7 @@ ROUTES: tuple[Route, ...] = (
     Route(wire.FINDINGS, "GET", answers.findings, wire.FindingsReply),
     Route(wire.IMPORTS, "POST", answers.take_over, wire.ImportReply, wire.ImportRequest),
     Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
+    Route(wire.LOCK, "POST", locking.lock, None, wire.LockRequest),
     Route(wire.LOGINS, "POST", answers.start_login, wire.LoginReply, wire.LoginRequest, status=201),
     Route(wire.LOGIN, "DELETE", answers.cancel_login, None),
     Route(wire.LOGIN_ANSWERS, "POST", answers.answer_login, None, wire.LoginAnswer),

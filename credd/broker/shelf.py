@@ -62,15 +62,6 @@ class Shelf:
         it. Refreshing asks for `unlocked` alone."""
         return self.unlocked and self.why_shut() is None
 
-    def drop(self) -> None:
-        """Let go of everything that the vault holds: it is about to be closed. Nothing may be under
-        way."""
-        self.loaded = self.unlocked = False
-        for holding in self.all():
-            holding.forget()
-            holding.announce()
-            self.clear(holding)
-
     def place(self, name: str) -> Holding:
         """The holding of that name, made empty where there was none."""
         return self._holdings.setdefault(name, Holding(name))

@@ -72,6 +72,13 @@ class Calls:
         """`POST /v1/reload`: read the configuration again; with findings the old one stays."""
         return cast(wire.ReloadReply, self._post(wire.RELOAD, is_idempotent=True))
 
+    def lock(self, passphrase: str | None = None, *, seal: bool = False) -> dict[str, Any]:
+        """`POST /v1/lock`: shut everything that bears a secret; `seal` drops keys and tokens."""
+        body: wire.LockRequest = {"seal": seal}
+        if passphrase is not None:
+            body["passphrase"] = passphrase
+        return self._post(wire.LOCK, body)
+
     def unlock(self, passphrase: str) -> dict[str, Any]:
         """`POST /v1/unlock`: open the vault."""
         return self._post(wire.UNLOCK, {"passphrase": passphrase}, is_idempotent=True)

@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "exec": "credd.ctl.execute:execute",
     "forward": "credd.ctl.forward:forward",
     "import": "credd.ctl.importing:import_login",
+    "lock": "credd.ctl.locking:lock",
     "login": "credd.ctl.login:login",
     "logout": "credd.ctl.leaving:logout",
     "refresh": "credd.ctl.tokens:refresh",

@@ -27,14 +27,14 @@ VERSION_PATIENCE = 2.0
 @click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from stdin.")
 @click.option("--recovery-code-stdin", is_flag=True, help="Read a recovery code from stdin.")
 def unlock(session: Session, passphrase_stdin: bool, recovery_code_stdin: bool) -> None:
-    """Open the vault with its passphrase, or with its recovery code."""
+    """Open the lock, or the vault, with its passphrase."""
     if passphrase_stdin and recovery_code_stdin:
         raise click.UsageError("the passphrase or the recovery code, not both")
     if recovery_code_stdin:
         session.client().recover(parse_code(read_code()))
     else:
         session.client().unlock(read_passphrase(passphrase_stdin))
-    click.echo("The vault is open.\nNext: credd-ctl status")
+    click.echo("It is open.\nNext: credd-ctl status")
 
 
 def read_code() -> str:
@@ -51,7 +51,7 @@ def read_passphrase(from_stdin: bool) -> str:
             "the passphrase can't be asked for without a terminal",
             remedy="credd-ctl unlock --passphrase-stdin < FILE",
         )
-    return ask_secret("Passphrase of the vault")
+    return ask_secret("Passphrase")
 
 
 @verb("reload", "credd-ctl reload", "credd-ctl reload --json")

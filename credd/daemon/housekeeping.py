@@ -27,8 +27,8 @@ from credd.core.importing import Handover
 from credd.core.model import Credential
 from credd.core.provider_table import Row
 from credd.daemon import logs
-from credd.daemon.configuration import Configuration
-from credd.daemon.vault_care import VaultCare
+from credd.daemon.configuration import Configuration, unreadable_of
+from credd.daemon.locking import Locking
 from credd.errors import BadRequest, CreddError, Misconfigured, UnknownCredential
 from credd.vault.vault import ABSENT, LOCKED, OPEN, Offered, Vault
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 PASSPHRASE = "vault-passphrase"
 
 
-class Housekeeping(VaultCare):
+class Housekeeping(Locking):
     """What `credd-ctl` asks of the daemon besides tokens."""
 
     def __init__(
@@ -95,13 +95,15 @@ class Housekeeping(VaultCare):
 
         `choice` names the key source of a vault that is yet to be made, "" the configured one.
         """
+        status = self._vault.status()
+        if status.state == LOCKED and status.key_source == "passphrase":
+            # Nobody else waits while a person looks for it.
+            answer = await ask(Question(PASSPHRASE, "The vault's passphrase"))
+            await self._unlock(Offered(answer))
         async with self._opening:
             status = self._vault.status()
             if status.state == ABSENT:
                 await self._create(choice or self._configuration.current.vault.key, ask)
-            elif status.state == LOCKED and status.key_source == "passphrase":
-                answer = await ask(Question(PASSPHRASE, "The vault's passphrase"))
-                await self._unlock_within(Offered(answer))
             elif status.state != OPEN:
                 await self._vault.retry(may_prompt=True)
                 await self._take_over()
@@ -169,7 +171,10 @@ class Housekeeping(VaultCare):
                 "--set issuer=https://login.example.org --set client_id=CLIENT",
             )
         try:
-            return check_credential(name, provider, settings, catalog)
+            wanted = check_credential(name, provider, settings, catalog)
+            if findings := unreadable_of(wanted):
+                raise BadConfig(findings)
+            return wanted
         except BadConfig as bad:
             raise Misconfigured(
                 str(bad), remedy="credd-ctl login --help", reason="bad_settings"

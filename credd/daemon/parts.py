@@ -75,7 +75,9 @@ async def build(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(claim(places.daemon_file, facts))
         bound = stack.enter_context(contextlib.closing(listener(places.socket, environ)))
-        http = await stack.enter_async_context(HttpWorld(clock))
+        http = await stack.enter_async_context(
+            HttpWorld(clock, network=lambda: configuration.current.network)
+        )
         vault = Vault(places.vault, places.runtime, places.key_file, environ=environ)
         stack.push_async_callback(vault.close)
         around = RealSurroundings(clock, http)
@@ -98,18 +100,22 @@ async def build(
             shelf, broker, flights, house, configuration, vault, around,
         )  # fmt: skip
         flights.told, house.reloaded = witness.landed, witness.reloaded
+        house.before_sealing = logins.close
         house.imports = Imports(shelf, grants, flights, vault, around, house.prepare_vault)
 
         house.apply(configuration.current)
         await house.open_vault()
         limit, job_limit = shares(connection_limit(raise_file_limit()))
         sockets = JobSockets(places.sockets_file, shelf.find, around.now)
-        front = Front(broker, logins, house, sockets, witness)
-        sockets.serve = functools.partial(_serve_job, front, job_limit)
-        app = build_app(broker, logins, house, sockets, witness)
-        entrance = await stack.enter_async_context(
-            serve(app, bound, limit=limit, refused=witness.kept)
+        sockets.serve = functools.partial(
+            _serve_job, Front(broker, logins, house, sockets, witness), job_limit
         )
+        entrance = await stack.enter_async_context(
+            serve(
+                build_app(broker, logins, house, sockets, witness), bound,
+                limit=limit, refused=witness.kept,
+            )
+        )  # fmt: skip
         witness.connections = entrance.inside
         door = stack.enter_context(Door(places.socket, entrance))
         await stack.enter_async_context(sockets)

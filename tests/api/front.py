@@ -25,6 +25,7 @@ from credd.core.deeds import Deed
 from credd.core.importing import Handover
 from credd.core.instant import Instant
 from credd.core.model import AccessToken, Secret, TokenKey
+from credd.errors import Locked
 
 TOKEN = "at-of-the-front-door"
 
@@ -76,6 +77,7 @@ class Fakes:
     lifetime_of_token: float | None = 60.0
     hold: asyncio.Event | None = None
     is_open: bool = True
+    is_locked: bool = False
     told: list[wire.LoginEvent] = field(default_factory=list)
     break_after: Exception | None = None
     begun: list[str] = field(default_factory=list)
@@ -163,6 +165,13 @@ class Fakes:
         self._note("reload")
         finding: wire.Finding = {"place": "line 1", "message": "unknown key", "remedy": ""}
         return {"applied": False, "findings": [finding]}
+
+    def refuse_if_locked(self) -> None:
+        if self.is_locked:
+            raise Locked(remedy="credd-ctl unlock")
+
+    async def lock(self, passphrase: Secret | None, *, seal: bool) -> None:
+        self._note("lock", passphrase, seal)
 
     async def unlock(self, passphrase: Secret) -> None:
         self._note("unlock", passphrase)

@@ -23,6 +23,7 @@ BODIES: dict[str, Any] = {
                   "timeout": 300},
     wire.IMPORTS: {"name": "lab", "secret": "rt-CANARY-import", "keep_original": False},
     wire.LOGIN_ANSWERS: {"question": "password", "answer": "pw-CANARY-answer"},
+    wire.LOCK: {"passphrase": "pw-CANARY-phrase"},
     wire.SOCKETS: {"folder": "/run/job", "credentials": ["lab"], "ttl": 60.0},
     wire.UNLOCK: {"passphrase": "pw-CANARY-phrase"},
     wire.VAULT_REKEY: {"new_recovery_code": "pw-CANARY-phrase"},

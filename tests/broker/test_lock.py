@@ -181,18 +181,6 @@ async def test_a_failure_that_was_no_guess_costs_nothing() -> None:
     assert (loop.time(), guesses.fails) == (start, 0)
 
 
-@virtual
-async def test_dropping_leaves_no_secret_in_memory() -> None:
-    """For a vault that is closed: grants and tokens go, the configured credentials stay."""
-    house = await started("lab", "mlflow")
-    house.shelf.drop()
-    for holding in house.shelf.all():
-        assert (holding.grant, holding.tokens) == (None, {})
-    assert house.state() == "locked"
-    await house.shelf.load(restored=False)
-    assert await house.fetch() == "at-1"
-
-
 def test_a_lock_shows_no_passphrase() -> None:
     """Its repr tells its state alone."""
     assert repr(new_lock()) == "<Lock open>"

@@ -77,6 +77,8 @@ ROUTES: list[tuple[Callable[[Client], Any], Request, bool]] = [
     (lambda c: c.metrics(), Request("GET", "/v1/metrics", None), True),
     (lambda c: list(c.events()), Request("GET", "/v1/events", None), True),
     (lambda c: c.reload(), Request("POST", "/v1/reload", {}), True),
+    (lambda c: c.lock("x"), Request("POST", "/v1/lock", {"seal": False, "passphrase": "x"}), False),
+    (lambda c: c.lock(seal=True), Request("POST", "/v1/lock", {"seal": True}), False),
     (lambda c: c.unlock("x"), Request("POST", "/v1/unlock", {"passphrase": "x"}), True),
     (lambda c: c.recover("x"), Request("POST", "/v1/unlock", {"recovery_code": "x"}), True),
     (lambda c: c.vault(), Request("GET", "/v1/vault", None), True),

@@ -280,7 +280,7 @@ def test_unlock_reads_the_passphrase_from_stdin(home: Home, lab: Standin) -> Non
 def test_unlock_asks_at_a_terminal_without_showing_the_answer(home: Home, lab: Standin) -> None:
     """getpass: what is typed does not appear."""
     with home.terminal("unlock") as terminal:
-        terminal.expect("Passphrase of the vault: ")
+        terminal.expect("Passphrase: ")
         terminal.type("sesame\n")
         assert terminal.end() == 0
     assert lab.asked("unlock") == [{"passphrase": "sesame"}]

@@ -16,7 +16,7 @@ from credd.ctl.app import VERBS, cli
 from tests.ctl.conftest import ROOT, Home
 from tests.ctl.standin import Standin, credential
 
-LATER = ["lock", "doctor", "init", "service", "forward",
+LATER = ["doctor", "init", "service", "forward",
          "sink", "proxy"]  # fmt: skip
 INSTALL = "pipx install 'credd[daemon]'"
 OLD_PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.[9-9].*/bin/python"))
