@@ -102,6 +102,8 @@ def _matching(request: web.Request, place: str, pattern: re.Pattern[str], fault:
 
 def read_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     """The query by these parameters. Raises BadRequest for anything else."""
+    if not request.query:  # as in most fetches
+        return {parameter.name: _absent(parameter) for parameter in parameters}
     known = {parameter.name for parameter in parameters}
     if not known.issuperset(request.query):
         listed = ", ".join(sorted(known)) or "none"
@@ -113,8 +115,8 @@ def _read(request: web.Request, parameter: Parameter) -> Any:
     texts = request.query.getall(parameter.name, [])
     if len(texts) > 1 and not parameter.is_many:
         raise BadRequest(f"{parameter.name!r} was given twice", reason="repeated_parameter")
-    if not texts and parameter.is_required:
-        raise BadRequest(f"{parameter.name!r} is missing", reason="missing_parameter")
+    if not texts:
+        return _absent(parameter)
     try:
         values = [parameter.parse(text) for text in texts]
     except ValueError:
@@ -122,7 +124,14 @@ def _read(request: web.Request, parameter: Parameter) -> Any:
         raise BadRequest(fault, reason="bad_parameter") from None
     if parameter.is_many:
         return [one for value in values for one in value]
-    return values[0] if values else parameter.default
+    return values[0]
+
+
+def _absent(parameter: Parameter) -> Any:
+    """What a parameter is that was not given. Raises BadRequest for one that must be."""
+    if parameter.is_required:
+        raise BadRequest(f"{parameter.name!r} is missing", reason="missing_parameter")
+    return [] if parameter.is_many else parameter.default
 
 
 def parse_seconds(text: str) -> float:
@@ -192,6 +201,8 @@ async def read_body(request: web.Request) -> dict[str, Any]:
     Raises HTTPRequestEntityTooLarge beyond the application's `client_max_size`, if announced
     before a byte of it is read.
     """
+    if not request.body_exists:
+        return {}  # no time limit is set up for what can't be late
     if (request.content_length or 0) > wire.MAX_REQUEST:
         raise web.HTTPRequestEntityTooLarge(wire.MAX_REQUEST, request.content_length or 0)
     try:

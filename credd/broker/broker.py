@@ -74,21 +74,24 @@ class Broker:
 
         Waits up to `max_wait` seconds for the issuer. Raises the error of the credential's state.
         """
-        holding, start = self._shelf.find(name), self._around.now()
+        holding = self._shelf.find(name)
+        start = now = self._around.now()
         while True:
-            waited = elapsed(start, self._around.now())
-            served, wait = self._look(holding, key, Wish(min_valid, waited, max_wait))
+            wish = Wish(min_valid, elapsed(start, now), max_wait)
+            served, wait = self._look(holding, key, wish, now)
             if served is not None:
                 return served
             await _wait(holding, wait)
+            now = self._around.now()
 
-    def _look(self, holding: Holding, key: TokenKey, wish: Wish) -> tuple[Served | None, float]:
+    def _look(
+        self, holding: Holding, key: TokenKey, wish: Wish, now: Instant
+    ) -> tuple[Served | None, float]:
         """One look at the facts: an answer, or the seconds to wait before the next look."""
-        now = self._around.now()
         token = holding.token_for(key)
         self._refuse_impossible(holding, key, wish, now)
         verdict = decide(token, wish, now)
-        can_come = self._can_come(holding, verdict.wait, now)
+        can_come = not verdict.serve and self._can_come(holding, verdict.wait, now)
         if token is not None and (verdict.serve or (verdict.good and not can_come)):
             if verdict.refresh:
                 self._refresh_if_due(holding, key, now)

@@ -31,7 +31,7 @@ class Holding:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.credential: Credential | None = None  # None: no longer in the configuration
+        self.credential = None
         self.provider: Provider | None = None
         self.provider_name = ""
         self.settings: Mapping[str, Any] = {}
@@ -62,18 +62,25 @@ class Holding:
     # --- facts and state ---------------------------------------------------------------------
 
     @property
+    def credential(self) -> Credential | None:
+        """What is configured; None: no longer in the configuration."""
+        return self._credential
+
+    @credential.setter
+    def credential(self, configured: Credential | None) -> None:
+        # A digest of all settings, and every fetch compares it: a third of a fetch, if made there.
+        self._configured_identity = configured.identity() if configured else ""
+        self._credential = configured
+
+    @property
     def primary(self) -> AccessToken | None:
         """The access token of the grant's own scopes."""
         return self.tokens.get(PRIMARY)
 
     def is_estranged(self) -> bool:
         """Whether the grant was obtained under another identity than is configured now."""
-        configured = self.credential
-        return (
-            self.grant is not None
-            and configured is not None
-            and (configured.identity() != self.identity)
-        )
+        has_both = self.grant is not None and self.credential is not None
+        return has_both and self._configured_identity != self.identity
 
     def is_too_old(self, now: Instant) -> bool:
         """Whether the configured `max_age` since the login is over: nothing of it is used then."""
