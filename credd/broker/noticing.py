@@ -17,8 +17,12 @@ from credd.broker.shelf import Shelf
 from credd.broker.surroundings import Surroundings
 from credd.core import schedule
 from credd.core.notices import Notice, Told, notice_of, told_again
+from credd.core.states import state_of
 
 log = logging.getLogger(__name__)
+
+AT_ONCE = 100
+"""Holdings looked at without a pause: 1 ms, in which nobody's token waits."""
 
 Causes = dict[tuple[str, str], Told]
 
@@ -35,30 +39,37 @@ class Noticing:
     async def run(self) -> None:
         """Look at everything from time to time, until cancelled."""
         while True:
-            self.look_at_all()
+            await self.look_at_all()
             await asyncio.sleep(schedule.LONGEST_SLEEP)
 
-    def look_at_all(self) -> None:
+    async def look_at_all(self) -> None:
         """Look at each holding, and forget what was told of those that are gone."""
         holdings = self._shelf.all()
         names = {holding.name for holding in holdings}
         self._told = {name: causes for name, causes in self._told.items() if name in names}
-        for holding in holdings:
+        for number, holding in enumerate(holdings, 1):
             self.look(holding)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def look(self, holding: Holding) -> None:
         """Tell what is due about one holding."""
-        now, unlocked = self._around.now(), self._shelf.unlocked
-        state, facts = holding.state(now, unlocked=unlocked), holding.facts(now, unlocked=unlocked)
+        now = self._around.now()
+        facts = holding.facts(now, unlocked=self._shelf.unlocked)
+        state = state_of(facts, now)
         notice = notice_of(holding.name, state, facts, now)
-        causes = self._told.setdefault(holding.name, {})
         if notice is None:
             # Locked or logging in is no success; what was told then still counts.
-            if state.exit_code == 0 and facts.trouble is None:
-                causes.update({cause: told.forgiven() for cause, told in causes.items()})
+            if holding.name in self._told and state.exit_code == 0 and facts.trouble is None:
+                self._forgive(holding.name)
             return
+        causes = self._told.setdefault(holding.name, {})
         again = told_again(causes.get(notice.cause), now)
         if again is not None:
             causes[notice.cause] = again
             log.info("a notice about %s: %s (%s)", notice.credential, notice.state, notice.reason)
             self._tell(notice)
+
+    def _forgive(self, name: str) -> None:
+        causes = self._told[name]
+        self._told[name] = {cause: told.forgiven() for cause, told in causes.items()}

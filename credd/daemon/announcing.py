@@ -7,20 +7,26 @@ before. Whatever becomes of a command, nobody here waits for it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from credd.core.config import HookSettings
 from credd.core.notices import LOGIN_REQUIRED, Notice
 from credd.world.desktop_notice import desktop_argv
-from credd.world.hooks import HookRunner
+
+
+class Runner(Protocol):
+    """Runs a command beside everything else (`credd.world.hooks`)."""
+
+    def start(self, argv: Sequence[str], told: Mapping[str, str]) -> bool:
+        """Run it soon. False where too many wait already."""
+        ...
 
 
 class Announcer:
     """Tells people, by whatever settings are in force at that moment."""
 
-    def __init__(
-        self, runner: HookRunner, socket: str, settings: Callable[[], HookSettings]
-    ) -> None:
+    def __init__(self, runner: Runner, socket: str, settings: Callable[[], HookSettings]) -> None:
         self._runner = runner
         self._socket = socket
         self._settings = settings
