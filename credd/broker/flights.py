@@ -141,7 +141,8 @@ class Flights:
         try:
             if errand.provider.spends(grant):
                 await self._keeper.journal(errand.holding.name, self._new_attempt(grant))
-            return await errand.provider.refresh(self._around.talk(), grant, errand.key)
+            talk = self._around.talk(errand.holding.ca_file)
+            return await errand.provider.refresh(talk, grant, errand.key)
         except NotKept as error:
             return Failure(Kind.LOCAL, error.reason)
         except (NeverSent, ReplyLost, Failed) as error:

@@ -169,7 +169,8 @@ class Grants:
             log.error("the provider of %s is not installed any more", holding.name)
             return False
         try:
-            await provider.revoke(self._around.talk(), grant, holding.primary)
+            talk = self._around.talk(holding.ca_file)
+            await provider.revoke(talk, grant, holding.primary)
         except (NeverSent, ReplyLost, Failed) as error:
             log.warning("the issuer of %s was not told of its end: %s", holding.name, error)
             return False

@@ -122,6 +122,11 @@ class Holding:
         reason = "other_identity" if self.is_estranged() else reason
         return Trouble(Kind.REFUSED, reason, now, now, 0.0, final=True) if reason else None
 
+    @property
+    def ca_file(self) -> str:
+        """Whose certificates its issuer is believed by; "" for those that everybody trusts."""
+        return self.credential.ca_file if self.credential else ""
+
     def may_spend(self) -> bool:
         """Whether a refresh may post what this grant holds."""
         if self.grant is None or self.provider is None or not self.grant.renewable:

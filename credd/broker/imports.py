@@ -138,7 +138,8 @@ class Imports:
                 reason="not_importable",
             )
         try:
-            won = await plan.provider.take_over(self._around.talk(), plan.handed)
+            talk = self._around.talk(plan.credential.ca_file)
+            won = await plan.provider.take_over(talk, plan.handed)
         except (NeverSent, ReplyLost, Failed) as error:
             failure = judge_exception(error)
             raise _said(plan, failure.kind, failure.reason) from None

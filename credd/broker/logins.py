@@ -162,7 +162,7 @@ class Logins:
 
     async def _win(self, login: Login) -> None:
         plan = login.plan
-        talk = LoginTalk(login, self._around.talk())
+        talk = LoginTalk(login, self._around.talk(plan.credential.ca_file))
         await self._open_vault(plan.vault_key, talk.ask)
         won = await plan.provider.login(talk, plan.flow)
         _check_usable(won, plan.credential, self._around.now())

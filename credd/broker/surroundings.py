@@ -26,6 +26,7 @@ class Surroundings(Protocol):
         """An unguessable name: of an attempt, of a login."""
         ...
 
-    def talk(self) -> Conversation:
-        """A conversation for a refresh: it can post and get, and has nobody to ask."""
+    def talk(self, ca_file: str = "") -> Conversation:
+        """A conversation for a refresh: it can post and get, and has nobody to ask. `ca_file` is
+        the credential's own, "" for what everybody trusts."""
         ...

@@ -29,6 +29,7 @@ from credd.core.config_values import (
     wanted,
 )
 from credd.core.model import Credential
+from credd.core.network import Network, bypass_problem, path_problem, proxy_problem
 from credd.core.provider_table import Catalog, Row, Setting
 
 LONGEST_TEXT = 1024 * 1024
@@ -99,6 +100,7 @@ class Config:
     daemon: DaemonSettings = DaemonSettings()
     vault: VaultSettings = VaultSettings()
     hooks: HookSettings = HookSettings()
+    network: Network = field(default_factory=Network)
     credentials: Mapping[str, Credential] = field(default_factory=dict)
 
     @classmethod
@@ -138,15 +140,21 @@ HOOKS = (
     Setting("confirm", list[str], "the command that asks a person", check=argv_problem),
     Setting("desktop", bool, "whether notices are shown on the desktop"),
 )
+NETWORK = (
+    Setting("https_proxy", str, "the proxy that https goes through", check=proxy_problem),
+    Setting("no_proxy", list[str], "the hosts that are asked directly", check=bypass_problem),
+    Setting("ca_file", str, "a PEM file of the certificates to trust", check=path_problem),
+)
 PROVIDER = Setting("provider", str, "who issues the tokens", required=True)
 POLICY = (
     Setting("hosts", list[str], "the hosts that tokens may be sent to", check=_hosts),
     Setting("login_lifetime", float | str, "how long a login lasts", check=_duration),
     Setting("access_lifetime", float | str, "how long a token lasts", check=_duration),
+    Setting("ca_file", str, "a PEM file of the certificates to trust here", check=path_problem),
     Setting("max_age", float | str, "how old a login may become", check=_duration),
     Setting("confirm", bool, "whether a person is asked before each token is handed out"),
 )
-SECTIONS = ("credentials", "daemon", "hooks", "vault")
+SECTIONS = ("credentials", "daemon", "hooks", "network", "vault")
 
 SECRETS = {
     "access_token": " --key-stdin",
@@ -171,6 +179,7 @@ def parse_config(text: str, catalog: Catalog) -> Config:
         daemon=DaemonSettings(**_section(document, "daemon", DAEMON, book)),
         vault=VaultSettings(**_section(document, "vault", VAULT, book)),
         hooks=HookSettings(**_section(document, "hooks", HOOKS, book)),
+        network=Network(**_section(document, "network", NETWORK, book)),
         credentials=_credentials(document, catalog, book),
     )
     book.settle()
@@ -293,6 +302,7 @@ def _assembled(
         hosts=tuple(host.lower() for host in hosts),
         environment=dict(row.environment),
         confirm=policy.get("confirm", False),
+        ca_file=policy.get("ca_file", ""),
         **durations,
     )
 

@@ -144,6 +144,7 @@ class Credential:
     `hosts`: where tokens may go. `login_lifetime` and `access_lifetime` (seconds) stand in for what
     an issuer does not say. `max_age` (seconds): a login older than that is not used any more,
     whatever its issuer says. `confirm`: a person is asked before each token is handed out.
+    `ca_file`: a PEM file that replaces the system's certificates for its issuer, "" for none.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Credential:
     access_lifetime: float = 300.0  # Keycloak's default, the shortest of the common ones
     max_age: float | None = None
     confirm: bool = False
+    ca_file: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from credd import paths
 from credd.core.config import BadConfig, Config, Finding, parse_config
+from credd.core.model import Credential
 from credd.core.provider_table import Catalog
+from credd.world.trust import ca_problem
 
 
 class Configuration:
@@ -33,7 +35,10 @@ class Configuration:
         except UnicodeDecodeError:
             finding = Finding(self.path.name, "is no UTF-8 text", "save it as UTF-8")
             raise BadConfig([finding]) from None
-        return parse_config(text, self.catalog)
+        config = parse_config(text, self.catalog)
+        if findings := unreadable(config):
+            raise BadConfig(findings)
+        return config
 
     def load(self) -> bool:
         """Take the file's present content into force. False where findings kept the old one."""
@@ -44,3 +49,20 @@ class Configuration:
             return False
         self.findings = []
         return True
+
+
+def unreadable(config: Config) -> list[Finding]:
+    """A finding for each file of certificates that can't be used: every request would fail."""
+    found = _judged("network.ca_file", config.network.ca_file)
+    return [*found, *(one for each in config.credentials.values() for one in unreadable_of(each))]
+
+
+def unreadable_of(credential: Credential) -> list[Finding]:
+    """The same for one credential."""
+    return _judged(f"credentials.{credential.name}.ca_file", credential.ca_file)
+
+
+def _judged(place: str, ca_file: str) -> list[Finding]:
+    problem = ca_problem(ca_file) if ca_file else ""
+    remedy = "name a readable file of certificates in PEM"
+    return [Finding(place, problem, remedy)] if problem else []

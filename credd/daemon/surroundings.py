@@ -39,28 +39,29 @@ class RealSurroundings:
         """128 unguessable bits: a login's id is all that its answers are checked by."""
         return secrets.token_hex(16)
 
-    def talk(self) -> Conversation:
+    def talk(self, ca_file: str = "") -> Conversation:
         """A conversation that can post and get, and has nobody to show things to or to ask."""
-        return _Talk(self._clock, self._http)
+        return _Talk(self._clock, self._http, ca_file)
 
 
 class _Talk:
     """A conversation without people. `listen` is here because only the world can; who may use it,
     and beside what, is for the login to say."""
 
-    def __init__(self, clock: Clock, http: HttpWorld) -> None:
+    def __init__(self, clock: Clock, http: HttpWorld, ca_file: str) -> None:
         self._clock = clock
         self._http = http
+        self._ca_file = ca_file
 
     async def post(
         self, url: str, form: Form, *, headers: Mapping[str, str | Secret] | None = None
     ) -> Reply:
         """POST a form."""
-        return await self._http.post(url, form, headers=headers)
+        return await self._http.post(url, form, headers=headers, ca_file=self._ca_file)
 
     async def get(self, url: str, *, headers: Mapping[str, str | Secret] | None = None) -> Reply:
         """GET a document."""
-        return await self._http.get(url, headers=headers)
+        return await self._http.get(url, headers=headers, ca_file=self._ca_file)
 
     async def pause(self, seconds: float) -> None:
         """Wait."""

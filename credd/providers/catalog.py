@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, NamedTuple
 
 from credd.core.config import Finding
+from credd.core.network import path_problem
 from credd.core.provider_table import Catalog, Row, Setting
 from credd.providers import oidc, static
 from credd.providers.addresses import loopback_problem, problem_with
@@ -30,12 +31,6 @@ def _issuer(value: str) -> str:
 
 def _printable(value: str) -> str:
     return "" if is_printable(value) else "must be plain characters without spaces"
-
-
-def _absolute(value: str) -> str:
-    if value.startswith("/") and value.isprintable():
-        return ""
-    return "must be an absolute path, such as /run/secrets/token"
 
 
 def _scopes(value: list[str]) -> str:
@@ -96,7 +91,7 @@ OIDC = Row(
         Setting(
             "subject_token_file", str,
             "a file with the token to exchange, read at each exchange; nobody is asked for one",
-            default="", check=_absolute,
+            default="", check=path_problem,
         ),
         Setting(
             "audience", str, "the resource server the tokens are for", default="", check=_printable

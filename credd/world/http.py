@@ -6,8 +6,8 @@ be burnt: *can a byte of this request have left?* Until a connection stands (TLS
 answer is no, and the failure is `NeverSent`. From then on it is yes, and it is `ReplyLost`.
 
 Each request has a connection of its own (a kept one may be dying as we write to it, and that would
-make a lost reply out of nothing), follows no redirect, keeps no cookie, believes no proxy variable,
-and is sent once.
+make a lost reply out of nothing), follows no redirect, keeps no cookie, uses the configured proxy
+and believes no variable about it, and is sent once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -24,9 +25,11 @@ import aiohttp
 from credd import __version__
 from credd.core.conversation import Form, NeverSent, Reply, ReplyLost
 from credd.core.instant import Instant
+from credd.core.network import Network
 from credd.world.clock import Clock
-from credd.world.leaving import Headers, checked_headers, checked_url, encoded_form, tls_context
+from credd.world.leaving import Headers, checked_headers, checked_url, encoded_form
 from credd.world.names import LookUp, Resolver, look_up
+from credd.world.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +56,22 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 class HttpWorld:
     """Performs requests while it is open: `async with HttpWorld(clock) as world`.
 
-    `ca_file` names a PEM file to trust instead of the system's certificates. `connect_within` and
-    `answer_within` are seconds. `ask` looks up names.
+    `network` tells, at each request, the proxy and the certificates that are configured now.
+    `connect_within` and `answer_within` are seconds. `ask` looks up names.
     """
 
     def __init__(
         self,
         clock: Clock,
         *,
-        ca_file: str = "",
+        network: Callable[[], Network] = Network,
         connect_within: float = CONNECT_WITHIN,
         answer_within: float = ANSWER_WITHIN,
         ask: LookUp = look_up,
     ) -> None:
         self._clock = clock
-        self._tls = tls_context(ca_file)  # parses 144 certificates, 34 ms: once, before any request
+        self._network = network
+        self._trust = Trust()
         self._connect_within = connect_within
         self._answer_within = answer_within
         self._ask = ask
@@ -79,7 +83,7 @@ class HttpWorld:
     async def __aenter__(self) -> Self:
         self._resolver = Resolver(self._ask)
         connector = aiohttp.TCPConnector(
-            ssl=self._tls,
+            ssl=self._trust.usual,
             resolver=self._resolver,
             # Ours asks each time: an address that moved with the network is not tried again.
             use_dns_cache=False,
@@ -109,27 +113,34 @@ class HttpWorld:
             await session.close()
             await self._resolver.close()  # aiohttp closes only a resolver that it made itself
 
-    async def post(self, url: str, form: Form, *, headers: Headers | None = None) -> Reply:
-        """POST `form`, encoded as the OAuth standards want it (RFC 6749, appendix B).
+    async def post(
+        self, url: str, form: Form, *, headers: Headers | None = None, ca_file: str = ""
+    ) -> Reply:
+        """POST `form`, encoded as the OAuth standards want it (RFC 6749, appendix B). `ca_file` is
+        trusted instead of what is configured for everybody.
 
-        Raises NeverSent (`dns`, `connect`, `tls`, `time_out`, or before any of them `refused_url`,
-        `refused_header`, `refused_form`, `closed`) or
-        ReplyLost (`reset`, `time_out`, `too_large`, `encoded`, `malformed`).
+        Raises NeverSent (`dns`, `connect`, `tls`, `time_out`, `proxy`, `proxy_login`, or before any
+        of them `ca_file`, `refused_url`, `refused_header`, `refused_form`, `closed`) or ReplyLost
+        (`reset`, `time_out`, `too_large`, `encoded`, `malformed`).
         """
         sent = {**(headers or {}), "Content-Type": FORM_TYPE}
-        return await self._perform("POST", url, sent, encoded_form(form))
+        return await self._perform("POST", url, sent, encoded_form(form), ca_file)
 
-    async def get(self, url: str, *, headers: Headers | None = None) -> Reply:
+    async def get(self, url: str, *, headers: Headers | None = None, ca_file: str = "") -> Reply:
         """GET a document. Raises as `post`."""
-        return await self._perform("GET", url, headers or {}, None)
+        return await self._perform("GET", url, headers or {}, None, ca_file)
 
-    async def _perform(self, method: str, url: str, headers: Headers, body: bytes | None) -> Reply:
+    async def _perform(
+        self, method: str, url: str, headers: Headers, body: bytes | None, ca_file: str
+    ) -> Reply:
         target = checked_url(url)
         plain = checked_headers(headers)
         if self._session is None:
             raise NeverSent("closed")
         departure = _Departure(self._connect_within, self._answer_within)
-        begun = self._clock.now()
+        begun, network = self._clock.now(), self._network()
+        # Plain http is for this machine alone, and a proxy's loopback is not ours.
+        proxy = network.proxy_for(target.host or "") if target.scheme == "https" else ""
         try:
             async with departure.deadline:
                 answer = self._session.request(
@@ -138,6 +149,8 @@ class HttpWorld:
                     headers=plain,
                     data=body,
                     allow_redirects=False,
+                    ssl=await self._trust.context(ca_file or network.ca_file),
+                    proxy=proxy or None,
                     trace_request_ctx=departure,
                 )
                 return await _whole(answer, begun)
@@ -208,6 +221,10 @@ def translate(error: Exception, connected: bool, what: str) -> NeverSent | Reply
 
 
 def _reason_unsent(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "proxy_login" if getattr(error, "status", 0) == 407 else "proxy"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "proxy"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "dns"
     tls_errors = aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError | ssl.SSLError

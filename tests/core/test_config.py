@@ -23,7 +23,7 @@ client_id = "training"
 """
 
 KEYS = (
-    "access_lifetime, assertion_audience, audience, audience_parameter, client_id, "
+    "access_lifetime, assertion_audience, audience, audience_parameter, ca_file, client_id, "
     "client_key_id, confirm, hosts, issuer, login_lifetime, max_age, provider, redirect_uri, "
     "scopes, subject_token_file, subject_token_type, token_endpoint_auth_method"
 )
@@ -125,8 +125,11 @@ def test_an_unknown_key_names_its_place_and_the_nearest_known_one() -> None:
         ),
         ("[hooks]\ndesktop = 'yes'", "line 2, hooks.desktop: must be true or false"),
         (
-            "[network]\n",
-            "line 1, network: unknown section; known are: credentials, daemon, hooks, vault",
+            "[sockets]\n",
+            (
+                "line 1, sockets: unknown section; known are: credentials, daemon, hooks, "
+                "network, vault"
+            ),
         ),
         ("daemon = 3", "line 1, daemon: must be a table"),
         ("credentials = 3", "line 1, credentials: must be a table"),
@@ -223,7 +226,7 @@ def test_a_mistake_is_told_in_one_line(text: str, told: str) -> None:
         ("redirect_uri = 'http://localhost/?a=b'", "redirect_uri: must have no ? and no #"),
         (
             "subject_token_file = 'token'",
-            "subject_token_file: must be an absolute path, such as /run/secrets/token",
+            "subject_token_file: must be an absolute path",
         ),
         (
             "audience_paramter = 'audience'",

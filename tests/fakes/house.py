@@ -74,7 +74,7 @@ class FakeSurroundings:
         self._ids += 1
         return f"id-{self._ids}"
 
-    def talk(self) -> Talk:
+    def talk(self, ca_file: str = "") -> Talk:
         return Talk(self.clock)
 
 

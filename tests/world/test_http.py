@@ -19,6 +19,7 @@ import pytest
 
 from credd.core.conversation import NeverSent, ReplyLost
 from credd.core.model import Secret
+from credd.core.network import Network
 from credd.world.clock import Clock
 from credd.world.http import MAX_REPLY, HttpWorld, translate
 from credd.world.leaving import checked_url, tls_context
@@ -287,8 +288,9 @@ async def test_a_certificate_nobody_vouches_for_is_never_sent(tmp_path: Path) ->
         url = f"https://127.0.0.1:{server.port}/token"
         assert await unsent(url) == "tls"
         assert server.seen == []
-        assert (await post(url, ca_file=str(chain))).status == 200
-        assert await unsent(f"https://localhost:{server.port}/token", ca_file=str(chain)) == "tls"
+        trusting = {"network": lambda: Network(ca_file=str(chain))}
+        assert (await post(url, **trusting)).status == 200
+        assert await unsent(f"https://localhost:{server.port}/token", **trusting) == "tls"
     assert len(server.seen) == 1
 
 
