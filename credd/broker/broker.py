@@ -206,24 +206,27 @@ class Broker:
     async def _force(self, holding: Holding, key: TokenKey, max_wait: float) -> wire.RefreshReply:
         """Start a refresh whatever the schedule says, and wait for its end."""
         start, before = self._around.now(), holding.tokens.get(key)
-        while holding.flight is not None and holding.flying != key:
-            if not await self._wait_for_landing(holding, start, max_wait):
-                break
-        self._flights.fly(holding, key)
-        mine = holding.flight
-        while mine is not None and holding.flight is mine:
-            if not await self._wait_for_landing(holding, start, max_wait):
+        is_mine = False
+        while not is_mine and holding.tokens.get(key) is before:
+            self._flights.fly(holding, key)  # unless another key's flight is still under way
+            is_mine = holding.flight is None or holding.flying == key
+            landed = await self._see_land(holding, start, max_wait)
+            if not landed or holding.trouble is not None:
                 break
         if holding.tokens.get(key) is before:
             raise reporting.refresh_failed(holding, self._around.now(), self._shelf.unlocked)
         return reporting.refresh_reply(holding, key, "refreshed")
 
-    async def _wait_for_landing(self, holding: Holding, start: Instant, max_wait: float) -> bool:
-        """Wait for a change. False where `max_wait` seconds since `start` are over."""
-        left = max_wait - elapsed(start, self._around.now())
-        if left > 0:
+    async def _see_land(self, holding: Holding, start: Instant, max_wait: float) -> bool:
+        """Wait for the end of the flight under way. False where `max_wait` seconds since `start`
+        are over before."""
+        flight = holding.flight
+        while flight is not None and holding.flight is flight:
+            left = max_wait - elapsed(start, self._around.now())
+            if left <= 0:
+                return False
             await _wait(holding, left)
-        return left > 0
+        return True
 
     def refresh_all(self) -> list[str]:
         """Refresh everything that has not been refreshed only just now, and wake every waiting

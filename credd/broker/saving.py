@@ -39,10 +39,14 @@ class Saving:
         """Write what a person has just won, whoever wrote before. False where it lies safely
         outside the vault. Raises NotKept where it lies nowhere. Hold the pen."""
         try:
-            holding.number = await self._keeper.keep(holding.name, pack(record), holding.number)
+            return await self._commit(holding, record)
         except Superseded:
-            number, _ = await self._find(holding.name)
-            holding.number = await self._keeper.keep(holding.name, pack(record), number)
+            holding.number, _ = await self._find(holding.name)
+            return await self._commit(holding, record)
+
+    async def _commit(self, holding: Holding, record: Record) -> bool:
+        try:
+            holding.number = await self._keeper.keep(holding.name, pack(record), holding.number)
         except KeptOutside:
             return False
         return True

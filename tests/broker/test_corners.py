@@ -413,6 +413,25 @@ async def test_no_flight_that_waits_for_its_slot_starts_once_the_daemon_stops() 
 
 
 @virtual
+async def test_those_that_land_together_share_a_look() -> None:
+    """A look goes over everything; with one for each landing, a thousand credentials would cost a
+    million."""
+    house = await started(*[f"c{number}" for number in range(100)])
+    await asyncio.sleep(40)
+    looks, look = [], house.refresher.look
+
+    def counted(now: Any) -> float:
+        looks.append(now)
+        return look(now)
+
+    house.refresher.look = counted  # type: ignore[method-assign]
+    assert len(house.broker.refresh_all()) == 100
+    await asyncio.sleep(1)
+    assert all(len(issuer.requests) == 1 for issuer in house.issuers.values())
+    assert len(looks) <= 10
+
+
+@virtual
 async def test_a_rejection_does_not_bypass_the_back_off() -> None:
     """The issuer has asked for a pause: a job's 401 does not end it."""
     house = await started(throttle=HOUR)
