@@ -82,10 +82,11 @@ class Events:
             )
         watcher = self._welcome()
         try:
-            while not watcher.is_dropped:
+            while True:
                 event = await watcher.next()
                 yield event or {"type": "heartbeat", "at": self._around.now().wall}
-            yield {"type": "dropped", "at": self._around.now().wall}
+                if event is not None and event["type"] == "dropped":
+                    return
         finally:
             await self._part_with(watcher)
 
