@@ -150,13 +150,14 @@ async def logout(front: Front, asked: Asked) -> Answer:
 async def start_login(front: Front, asked: Asked) -> Answer:
     """Start a login, or find the unfinished one again."""
     _check_name(asked)
-    asked.note.credential = asked.body["name"]
     return await front.logins.start(cast(wire.LoginRequest, asked.body))
 
 
 def _check_name(asked: Asked) -> None:
+    """Raise BadRequest for a bad name; a good one is noted for the audit trail."""
     if not asking.NAME.fullmatch(asked.body.get("name", "")):
         raise BadRequest(f"a credential's name matches {wire.NAME_PATTERN}", reason="bad_name")
+    asked.note.credential = asked.body["name"]
 
 
 async def take_over(front: Front, asked: Asked) -> Answer:
