@@ -160,7 +160,7 @@ def _check_name(asked: Asked) -> None:
     asked.note.credential = asked.body["name"]
 
 
-async def take_over(front: Front, asked: Asked) -> Answer:
+async def import_login(front: Front, asked: Asked) -> Answer:
     """Take over a login that another program obtained."""
     _check_name(asked)
     body = dict(asked.body)

@@ -109,7 +109,7 @@ ROUTES: tuple[Route, ...] = (
           query=ASKED_OF_TOKEN, media=JSON_OR_TEXT, bears_secret=True),
     Route(wire.EVENTS, "GET", answers.events, wire.Event, media=(answers.NDJSON,)),
     Route(wire.FINDINGS, "GET", answers.findings, wire.FindingsReply),
-    Route(wire.IMPORTS, "POST", answers.take_over, wire.ImportReply, wire.ImportRequest),
+    Route(wire.IMPORTS, "POST", answers.import_login, wire.ImportReply, wire.ImportRequest),
     Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
     Route(wire.LOCK, "POST", locking.lock, None, wire.LockRequest),
     Route(wire.LOGINS, "POST", answers.start_login, wire.LoginReply, wire.LoginRequest, status=201),
