@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 INSTALL = "pipx install 'credd[daemon]'"
+
+NO_CERTIFICATES = {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/dev/null"}
+"""OpenSSL's own variables (SSL_CTX_set_default_verify_paths(3))."""
 
 NEEDS = ("aiohttp", "cryptography", "jwt", "keyring", "msgspec", "watchfiles")
 
@@ -20,9 +27,31 @@ def main() -> int:
         print(f"credd: the daemon needs {missing}", file=sys.stderr)
         print(INSTALL, file=sys.stderr)
         return 9
-    from credd.daemon.command import main as run
+    return _load()()
 
-    return run()
+
+def _load() -> Callable[[], int]:
+    """Import the daemon, a quarter faster than as it comes.
+
+    aiohttp parses all certificates of the system when it is imported, for requests that name no
+    context; ours always name one, and so it is handed an empty store, which trusts nobody. And
+    nothing that an import makes is garbage, so nobody looks for any.
+    """
+    import gc
+    import os
+
+    before = {name: os.environ.get(name) for name in NO_CERTIFICATES}
+    os.environ.update(NO_CERTIFICATES)
+    gc.disable()
+    try:
+        from credd.daemon.command import main as run
+    finally:
+        gc.enable()
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+    return run
 
 
 def _missing() -> str:

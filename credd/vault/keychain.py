@@ -12,6 +12,7 @@ used by the next call instead of asking the person a second time.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -102,16 +103,15 @@ def allowed_backends() -> tuple[type[KeyringBackend], ...]:
     Of those that do, the one with the highest priority is used; keyring numbers them so that the
     desktop's own comes first.
     """
+    if sys.platform == "darwin":
+        # Only there: elsewhere, to find macOS's libraries it runs ldconfig, gcc and ld.
+        from keyring.backends import macOS  # noqa: PLC0415 - as said
+
+        return (macOS.Keyring,)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # loading them loads the system's GLib bindings, or D-Bus's
-        from keyring.backends import Windows, kwallet, libsecret, macOS  # noqa: PLC0415 - as said
-    return (
-        _PatientSecretService,
-        kwallet.DBusKeyring,
-        libsecret.Keyring,
-        macOS.Keyring,
-        Windows.WinVaultKeyring,
-    )
+        from keyring.backends import kwallet, libsecret  # noqa: PLC0415 - as said
+    return (_PatientSecretService, kwallet.DBusKeyring, libsecret.Keyring)
 
 
 def choose_backend(allowed: Iterable[type[KeyringBackend]], *, may_prompt: bool) -> KeyringBackend:
