@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ _SETTINGS = (
     "PRAGMA mmap_size=0",  # a torn disk shows as an error, not as SIGBUS
 )
 
+_HOLDER = re.compile(r"([0-9]{1,10}) ([\w.-]{1,255})\n", re.ASCII)
+"""What the lock's file says: process and host."""
 
 Filling = Callable[[sqlite3.Connection, int], None]
 """Writes a new vault's first rows; is told the inode of the file, which it keeps for life."""
@@ -223,14 +226,22 @@ def lock_vault(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        said = f"another daemon has this vault open{_holder(lock)}"
         os.close(lock)
-        raise AnotherDaemon(
-            "another daemon has this vault open", remedy="credd-ctl status", reason="vault_in_use"
-        ) from None
+        raise AnotherDaemon(said, remedy="credd-ctl status", reason="vault_in_use") from None
     except OSError as error:  # a network file system without a lock service
         os.close(lock)
         raise Unreadable(refusal(error)) from None
+    with contextlib.suppress(OSError):  # it is locked, whether or not it can say by whom
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()} {os.uname().nodename}\n".encode(), 0)
     return lock
+
+
+def _holder(lock: int) -> str:
+    """Who says to hold the lock; nothing where the file doesn't say it as we do."""
+    found = _HOLDER.fullmatch(os.pread(lock, 300, 0).decode("ascii", "replace"))
+    return f": process {found[1]} on {found[2]}" if found else ""
 
 
 # --- connections ------------------------------------------------------------------------------

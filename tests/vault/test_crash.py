@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,8 +95,10 @@ async def test_t18_a_second_opener_is_refused(tmp_path: Path) -> None:
         with pytest.raises(AnotherDaemon):
             await home.vault().open()
     async with home.opened() as first:
-        with pytest.raises(AnotherDaemon):
+        with pytest.raises(AnotherDaemon) as caught:
             await home.vault().open()
+        assert str(os.getpid()) in caught.value.detail
+        assert os.uname().nodename in caught.value.detail
         assert await first.keep("lab", b"still mine", 0) == 1
     async with home.opened() as second:
         assert (await the_one(second)).payload == b"still mine"
