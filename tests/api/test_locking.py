@@ -14,9 +14,9 @@ from tests.api.test_job_sockets import filled, ids, job_socket
 from tests.api.test_routes import body, target
 
 REFUSED = [
-    "accept_vault", "answer_login", "cancel_login", "create_socket", "login_events", "logout",
-    "refresh", "reject", "rekey_vault", "reset_vault", "rewrap_vault", "start_login", "take_over",
-    "token", "verify_vault",
+    "accept_vault", "answer_login", "cancel_login", "create_socket", "import_login",
+    "login_events", "logout", "refresh", "reject", "rekey_vault", "reset_vault", "rewrap_vault",
+    "start_login", "token", "verify_vault",
 ]  # fmt: skip
 """Written down by hand: whoever adds a route decides, and says so here."""
 
