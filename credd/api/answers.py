@@ -18,6 +18,7 @@ from aiohttp import web
 from credd import wire
 from credd.api import asking
 from credd.api.asking import Asked
+from credd.api.consenting import wait_for_consent
 from credd.api.interface import Front, Served
 from credd.api.problems import unexpected
 from credd.core.importing import Handover
@@ -87,6 +88,7 @@ async def credential(front: Front, asked: Asked) -> Answer:
 
 async def token(front: Front, asked: Asked) -> Answer:
     """Hand out an access token."""
+    await wait_for_consent(front, asked)
     key = token_key(asked.query["scope"], asked.query["audience"])
     served = await front.broker.token(
         asked.name, key, min_valid=asked.query["min_valid"], max_wait=asked.query["max_wait"]

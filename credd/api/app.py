@@ -22,6 +22,7 @@ from credd import wire
 from credd.api import asking, namespaces, openapi
 from credd.api.answers import DESCRIPTION, STREAMS, Answer
 from credd.api.connection import LOGGER, Connection
+from credd.api.consenting import JOB_SOCKET
 from credd.api.entrance import Entrance, FindFault
 from credd.api.interface import Broker, Front, House, JobSockets, Logins, Witness
 from credd.api.peers import Peer, peer_of
@@ -77,10 +78,6 @@ def _note_abandoned(task: asyncio.Task[Answer]) -> None:
 
 
 ERRANDS: web.AppKey[Errands] = web.AppKey("errands", Errands)
-
-
-JOB_SOCKET: web.AppKey[str] = web.AppKey("job_socket", str)
-"""The job socket that this application answers at, by its id; "" for the main socket."""
 
 
 def build_app(

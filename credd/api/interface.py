@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from credd import wire, wire_vault
-from credd.core.deeds import Deed
+from credd.core.deeds import Asker, Deed
 from credd.core.importing import Handover
 from credd.core.model import AccessToken, Secret, TokenKey
 
@@ -103,6 +103,14 @@ class House(Protocol):
 
     async def reload(self) -> wire.ReloadReply:
         """Read the configuration again."""
+        ...
+
+    def needs_consent(self, name: str, /) -> bool:
+        """Whether a person is asked before each token of this credential."""
+        ...
+
+    async def consent(self, name: str, asker: Asker, /) -> None:
+        """Return where a person agrees; raise Denied for anything else."""
         ...
 
     def refuse_if_locked(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import credd
 from credd import wire
+from credd.broker.consent import Consent, requester_of
 from credd.broker.grants import Grants
 from credd.broker.imports import Imports
 from credd.broker.imports import Plan as ImportPlan
@@ -23,13 +24,14 @@ from credd.broker.logins import LONGEST, TIME_OUT
 from credd.broker.shelf import Shelf
 from credd.core.config import BadConfig, Config, check_credential
 from credd.core.conversation import Question
+from credd.core.deeds import Asker
 from credd.core.importing import Handover
 from credd.core.model import Credential
 from credd.core.provider_table import Row
 from credd.daemon import logs
 from credd.daemon.configuration import Configuration, unreadable_of
 from credd.daemon.locking import Locking
-from credd.errors import BadRequest, CreddError, Misconfigured, UnknownCredential
+from credd.errors import BadRequest, CreddError, Denied, Misconfigured, UnknownCredential
 from credd.vault.vault import ABSENT, LOCKED, OPEN, Offered, Vault
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Housekeeping(Locking):
         self.ready = False
         self.reloaded: Callable[[wire.ReloadReply], None] = lambda _: None
         self.imports: Imports | None = None
+        self.asks: Consent | None = None
 
     def is_ready(self) -> bool:
         """Whether everything has been loaded."""
@@ -66,6 +69,19 @@ class Housekeeping(Locking):
             "vault": "restored" if status.restored else status.state,
             "key_source": status.key_source,
         }
+
+    # --- consent -----------------------------------------------------------------------------
+
+    def needs_consent(self, name: str) -> bool:
+        """Whether a person is asked before each token. Raises UnknownCredential."""
+        credential = self._shelf.find(name).credential
+        return credential is not None and credential.confirm
+
+    async def consent(self, name: str, asker: Asker) -> None:
+        """Return where a person agrees. Raises Denied for anything else."""
+        if self.asks is None:
+            raise Denied(f"nobody can be asked about {name}", reason="not_confirmed")
+        await self.asks.ask(name, requester_of(asker))
 
     # --- configuration -----------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from credd.api.interface import Front
 from credd.audit.files import Files
 from credd.audit.trail import Trail
 from credd.broker.broker import Broker
+from credd.broker.consent import Consent
 from credd.broker.flights import Flights
 from credd.broker.grants import Grants
 from credd.broker.holding import Holding
@@ -42,6 +43,7 @@ from credd.daemon.housekeeping import Housekeeping
 from credd.daemon.job_records import JobSocket
 from credd.daemon.job_sockets import JobSockets, shares
 from credd.daemon.places import Places
+from credd.daemon.prompting import Prompter
 from credd.daemon.surroundings import RealSurroundings
 from credd.daemon.witness import Witness
 from credd.vault.vault import Vault
@@ -101,6 +103,7 @@ async def build(
         )  # fmt: skip
         flights.told, house.reloaded = witness.landed, witness.reloaded
         house.before_sealing = logins.close
+        house.asks = _consent(stack, environ, places.socket, configuration)
         house.imports = Imports(shelf, grants, flights, vault, around, house.prepare_vault)
 
         house.apply(configuration.current)
@@ -123,6 +126,18 @@ async def build(
         for chore in (refresher.run(), noticing.run(), witness.run()):
             stack.push_async_callback(_end, asyncio.create_task(chore))
         yield Parts(broker, flights, refresher, house, configuration, vault, door)
+
+
+def _consent(
+    stack: contextlib.AsyncExitStack,
+    environ: dict[str, str],
+    path: str,
+    configuration: Configuration,
+) -> Consent:
+    """Who asks a person; an open prompt ends with the daemon, as a no."""
+    prompter = Prompter(environ, path, lambda: configuration.current.hooks)
+    stack.callback(prompter.close)
+    return Consent(prompter.ask)
 
 
 def _serve_job(

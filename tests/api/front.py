@@ -21,11 +21,11 @@ from credd import wire, wire_vault
 from credd.api.app import build_app, serve
 from credd.api.entrance import Entrance
 from credd.api.interface import Witness
-from credd.core.deeds import Deed
+from credd.core.deeds import Asker, Deed
 from credd.core.importing import Handover
 from credd.core.instant import Instant
 from credd.core.model import AccessToken, Secret, TokenKey
-from credd.errors import Locked
+from credd.errors import Denied, Locked
 
 TOKEN = "at-of-the-front-door"
 
@@ -78,6 +78,7 @@ class Fakes:
     hold: asyncio.Event | None = None
     is_open: bool = True
     is_locked: bool = False
+    refuses: bool | None = None
     told: list[wire.LoginEvent] = field(default_factory=list)
     break_after: Exception | None = None
     begun: list[str] = field(default_factory=list)
@@ -165,6 +166,14 @@ class Fakes:
         self._note("reload")
         finding: wire.Finding = {"place": "line 1", "message": "unknown key", "remedy": ""}
         return {"applied": False, "findings": [finding]}
+
+    def needs_consent(self, name: str) -> bool:
+        return self.refuses is not None
+
+    async def consent(self, name: str, asker: Asker) -> None:
+        self.calls.append(("consent", name, asker.socket, asker.pid))
+        if self.refuses:
+            raise Denied(reason="not_confirmed")
 
     def refuse_if_locked(self) -> None:
         if self.is_locked:

@@ -119,3 +119,14 @@ async def test_t15_who_lives_in_other_namespaces_gets_no_byte_through(
         assert door.entrance.inside() == 0
     assert door.fakes.calls == []
     assert "job socket" in caplog.text
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_t13_consent_comes_before_the_token(refuses: bool, tmp_path: Path) -> None:
+    """Through which socket is known; without a yes the broker hears of nothing."""
+    async with job_socket(tmp_path, "lab") as door:
+        door.fakes.refuses = refuses
+        status, reply = await door.ask("GET", "/v1/credentials/lab/token")
+        assert door.fakes.calls[0][:3] == ("consent", "lab", "train")
+        assert (status, len(door.fakes.calls)) == ((403, 1) if refuses else (200, 2))
+        assert ("access_token" in reply) is not refuses
