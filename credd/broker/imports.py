@@ -191,7 +191,7 @@ class Imports:
 
 async def _nobody(_question: Question) -> Secret:
     """An import asks nobody; a vault that needs a person is opened by that person first."""
-    raise Locked("the vault's passphrase is needed first", remedy="credd-ctl unlock")
+    raise Locked("an import can't ask for the vault's passphrase", remedy="credd-ctl unlock")
 
 
 def _before(holding: Holding) -> _Before:

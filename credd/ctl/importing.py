@@ -188,11 +188,24 @@ def handed_over(session: Session, plan: Plan, request: wire.ImportRequest) -> wi
     except CreddError as error:
         if error.reason != UNDECIDED:
             raise whole(error, plan) from None
-        plan.choose_vault_key(chosen_vault_key(plan))
+        plan.choose_vault_key(key_without_passphrase(plan))
     try:
         return client.import_secret(asked(plan, request))
     except CreddError as error:
         raise whole(error, plan) from None
+
+
+def key_without_passphrase(plan: Plan) -> str:
+    """What the person chooses for a new vault. Raises BadRequest for a passphrase: nobody would be
+    asked for it here."""
+    choice = chosen_vault_key(plan)
+    if choice not in VAULT_KEYS:
+        raise BadRequest(
+            "an import can't ask for a new passphrase; take a key file for now, and change it with "
+            "credd-ctl vault rewrap",
+            remedy=plan.command("--vault-key", "file"),
+        )
+    return choice
 
 
 def asked(plan: Plan, request: wire.ImportRequest) -> wire.ImportRequest:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from credd.errors import BadRequest, LoginRequired, UpstreamUnavailable
+from credd.errors import BadRequest, LoginRequired, Misconfigured, UpstreamUnavailable
 from tests.ctl.conftest import Home
 from tests.ctl.standin import Standin
 
@@ -242,6 +242,35 @@ def test_the_text_s_own_settings_are_used_and_the_command_line_is_stronger(
     assert asked["settings"] == {"issuer": ISSUER, "client_id": "ours"}
     assert asked["client_secret"] == "cs-CANARY-1"
     assert "CANARY" not in home.config.read_text()
+
+
+UNDECIDED = Misconfigured("where shall its key be?", reason="vault_key_undecided")
+
+
+def test_where_a_new_vault_has_its_key_is_a_person_s_to_say(
+    home: Home, daemon: Standin, original: Path
+) -> None:
+    """Without one, the option is the remedy; and a passphrase can't be asked for here."""
+    daemon.errors["import_login"] = UNDECIDED
+    words = ("import", "lab", "--from", str(original), *NEW)
+    done = home.ctl(*words)
+    remedy = f"credd-ctl {' '.join(words)} --vault-key file"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (9, remedy)
+    with home.terminal(*words) as terminal:
+        terminal.expect("Which one")
+        terminal.type("passphrase\n")
+        terminal.expect("vault rewrap")
+        assert terminal.end() == 2
+    assert original.exists()
+
+
+def test_the_choice_goes_along(home: Home, daemon: Standin, original: Path) -> None:
+    """And is written to config.toml once the vault really has it."""
+    daemon.key_source = "file"
+    done = home.ctl("import", "lab", "--from", str(original), *NEW, "--vault-key", "file")
+    assert done.returncode == 0, done.stderr
+    assert daemon.asked("import_login")[0]["vault_key"] == "file"
+    assert tomllib.loads(home.config.read_text())["vault"] == {"key": "file"}
 
 
 def test_a_person_types_it_unseen(home: Home, daemon: Standin) -> None:
