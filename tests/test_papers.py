@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bench.__main__ import PROGRAMS
 from tests.test_house import DOORS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,20 @@ def test_every_dependency_is_pinned_as_tested() -> None:
     pinned = {line.partition("==")[0] for line in lines if "==" in line}
     wanted = {re.split(r"[>=<;\[ ]", item, maxsplit=1)[0].lower() for item in asked}
     assert wanted <= pinned, f"not pinned: {wanted - pinned}"
+
+
+def test_every_benchmark_is_run_by_make_bench_and_names_its_goal() -> None:
+    """Each program of bench/ opens with its goal, is in the list, and in docs/performance.md."""
+    page = (ROOT / "docs/performance.md").read_text("utf-8")
+    texts = {file: file.read_text("utf-8") for file in (ROOT / "bench").glob("*.py")}
+    programs = [file for file in texts if texts[file].endswith("\n    sys.exit(main())\n")]
+    for file in programs:
+        if file.stem == "__main__":
+            continue
+        goal = re.match(r'"""(G\d+)', texts[file])
+        assert goal, f"{file.name} does not open with its goal"
+        assert re.search(rf"^\| {goal[1]} \| `{file.stem}` \|", page, re.MULTILINE), file.name
+    assert {file.stem for file in programs} == {"__main__", *PROGRAMS}
 
 
 def test_the_first_python_that_the_guest_wing_promises_is_the_one_it_declares() -> None:
