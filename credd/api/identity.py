@@ -6,7 +6,8 @@ may let a reader wait. So the loop reads only what the kernel itself knows (a li
 arguments are read by one thread that nobody waits for long.
 
 What can't be read is "", which is never a match. A pidfd of the peer says afterwards whether the
-number was still the same process (see `namespaces`); before Linux 6.5 the number alone must do.
+number was still the same process (see `namespaces`); before Linux 6.5, its start time must not have
+changed meanwhile.
 """
 
 from __future__ import annotations
@@ -44,27 +45,38 @@ def asker_of(connection: socket.socket) -> Asker:
         return NOBODY
     executable, cgroup = "", ""
     if sys.platform == "linux" and peer.pid:
-        executable, cgroup = _alive(connection, lambda: _described(peer.pid))
+        executable, cgroup = _described(connection, peer.pid)
     return Asker(peer.uid, peer.pid, executable, cgroup)
 
 
-def _alive(connection: socket.socket, read: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """What `read` says, if the process that connected lives afterwards still; else nothing."""
+def _described(connection: socket.socket, pid: int) -> tuple[str, str]:
+    """Executable and cgroup, if the process that connected lives afterwards still; else nothing."""
     try:
         handle = namespaces.handle_of(connection)
     except OSError:  # it is gone: whatever has its number now is somebody else
         return "", ""
-    if handle is None:
-        return read()
+    began = started_at(pid)
     try:
-        found = read()
-        return ("", "") if namespaces.is_over(handle) else found
+        found = _executable(pid), _cgroup(pid)
+        is_over = started_at(pid) != began if handle is None else namespaces.is_over(handle)
+        return ("", "") if is_over else found
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
-def _described(pid: int) -> tuple[str, str]:
-    return _executable(pid), _cgroup(pid)
+def started_at(pid: int) -> str:
+    """When a process began, in ticks since the boot; "" where there is none.
+
+    The second field of the line is its name, in parentheses, and may hold any character, `)` and
+    spaces too: what follows the last `)` is fields 3 and on (proc(5)).
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return fields[19].decode("ascii")
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
 
 
 def _executable(pid: int) -> str:

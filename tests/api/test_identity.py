@@ -92,6 +92,35 @@ def test_t5_a_connector_that_is_dead_is_nobody(monkeypatch: pytest.MonkeyPatch) 
 
 
 @linux
+def test_t4_without_a_pidfd_the_start_time_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On older kernels: a number whose process has changed meanwhile is nobody."""
+    import socket
+
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(namespaces, "handle_of", lambda connection: None)
+    with ours, theirs:
+        assert asker_of(ours).executable == PYTHON
+        times = iter(["1", "2"])
+        monkeypatch.setattr(identity, "started_at", lambda pid: next(times))
+        assert asker_of(ours).executable == ""
+
+
+@linux
+@pytest.mark.skipif(not shutil.which("sleep"), reason="sleep is not there")
+def test_t6_a_process_with_a_strange_name_confuses_nobody(tmp_path: Path) -> None:
+    """`a) R 1 1` is a name like any other."""
+    strange = tmp_path / "a) R 1 1"
+    shutil.copy(os.path.realpath(shutil.which("sleep") or ""), strange)
+    process = subprocess.Popen([str(strange), "60"])
+    try:
+        plain, odd = identity.started_at(os.getpid()), identity.started_at(process.pid)
+        assert int(odd) >= int(plain) > 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+@linux
 def test_t54_a_process_that_hides_itself_has_no_executable(tmp_path: Path) -> None:
     """What can't be read is empty."""
     assert identity._executable(2**22 + 1) == ""
