@@ -21,8 +21,11 @@ from pathlib import Path
 
 import pytest
 
-MARKERS = ("rt-CANARY-", "cs-CANARY-", "dc-CANARY-", "pw-CANARY-", "key-CANARY-")
-"""Refresh token, client secret, device code, password, key: what the fakes' secrets begin with."""
+MARKERS = (
+    "rt-CANARY-", "cs-CANARY-", "dc-CANARY-", "ac-CANARY-", "pw-CANARY-", "key-CANARY-",
+)  # fmt: skip
+"""Refresh token, client secret, device and authorization code, password, key: what the fakes'
+secrets begin with."""
 
 MAY_HOLD_ACCESS_TOKENS = (".stdout",)
 """Ends of file names where an access token is an answer: `credd-token NAME` prints one."""

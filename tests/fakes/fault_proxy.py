@@ -21,6 +21,7 @@ from http import HTTPStatus
 from typing import Any, Self
 
 from aiohttp import ClientError, ClientSession, DummyCookieJar, TCPConnector, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from tests.fakes.token_request import WAIT_LIMIT, Answer, Hold, TokenRequest, sha256
@@ -29,7 +30,10 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 """Headers of one connection and not of the message (RFC 9110, 7.6.1), and the length, which the
 libraries count again."""
 
-SECRET_FIELDS = ("refresh_token", "device_code", "client_secret", "access_token")
+SECRET_FIELDS = (
+    "refresh_token", "device_code", "client_secret", "access_token", "code_verifier",
+    "client_assertion",
+)  # fmt: skip
 
 OnSecret = Callable[[str, str], None]
 """Told (kind, value) of each secret that passes, so that it can be looked for in logs later."""
@@ -209,7 +213,7 @@ class FaultProxy:
 
     async def _forward_token(
         self, request: web.BaseRequest, body: bytes, record: TokenRequest
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, CIMultiDict[str], bytes]:
         record.forwarded_at = time.time()
         status, headers, reply = await self._forward(request, body)
         record.answered_at, record.status = time.time(), status
@@ -222,7 +226,7 @@ class FaultProxy:
 
     async def _forward(
         self, request: web.BaseRequest, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> tuple[int, CIMultiDict[str], bytes]:
         """Status, headers and body of the provider's answer; 502 where there is none."""
         url = URL(self.upstream + request.raw_path, encoded=True)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
@@ -234,10 +238,13 @@ class FaultProxy:
                 data=body,
                 allow_redirects=False,
             ) as reply:
-                kept = {k: v for k, v in reply.headers.items() if k.lower() not in HOP_BY_HOP}
+                # Several of one name are kept apart: a browser gets a cookie in each.
+                kept = CIMultiDict(
+                    (k, v) for k, v in reply.headers.items() if k.lower() not in HOP_BY_HOP
+                )
                 return reply.status, kept, await reply.read()
         except ClientError:
-            return HTTPStatus.BAD_GATEWAY, {}, b""
+            return HTTPStatus.BAD_GATEWAY, CIMultiDict(), b""
 
     # Notes
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -23,6 +26,7 @@ from credd.providers.authorization_code import (
 )
 from tests.fakes.conversation import BACK, ScriptedConversation
 
+ROOT = Path(__file__).parents[2]
 ISSUER = "https://login.example.org"
 STATE = "state-of-this-login-and-no-other-0123456789"
 EXPECTED = Expected(Secret(STATE), ISSUER)
@@ -153,6 +157,27 @@ def test_t40_an_empty_expectation_matches_nothing() -> None:
     nobody = Expected(Secret(""), ISSUER)
     assert not nobody.is_ours("code=c1&state=")
     assert not nobody.is_ours("code=c1")
+
+
+UNDER_O = """
+from credd.core.model import Secret
+from credd.providers.authorization_code import Expected
+assert False, "this line must not run"
+expected = Expected(Secret("right"), "https://a.example", must_name_issuer=True)
+for query in ("code=c&iss=https://a.example", "code=c&state=wrong&iss=https://a.example",
+              "code=c&state=&iss=https://a.example", "code=c&state=right"):
+    if expected.is_ours(query):
+        raise SystemExit(query)
+if not expected.is_ours("code=c&state=right&iss=https://a.example"):
+    raise SystemExit("the rightful one")
+"""
+
+
+def test_t40_the_checks_are_no_asserts() -> None:
+    """`python -O` removes every assert, and none of these."""
+    argv = [sys.executable, "-O", "-c", UNDER_O]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

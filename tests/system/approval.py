@@ -1,4 +1,4 @@
-"""The person with a browser who approves a device login at npm oidc-provider.
+"""The person with a browser who approves logins at npm oidc-provider.
 
 Knows: forms, cookies and redirects, as a browser does; it reads each page for its form and posts
 what the page asks for. Refuses to know: credd. The hard thing: no step is assumed; a page without
@@ -8,12 +8,30 @@ the expected form fails with the page's own words.
 from __future__ import annotations
 
 import http.cookiejar
+import urllib.error
 import urllib.parse
 import urllib.request
 from html.parser import HTMLParser
+from typing import Any
 
 MAX_PAGES = 8
 """Code, confirmation, login, consent, done: five pages, and room for a page more or two."""
+
+
+class _Stop(urllib.request.HTTPRedirectHandler):
+    """Stops before one address: that of a listener on another machine than this browser's."""
+
+    def __init__(self, before: str) -> None:
+        self._before = before
+        self.ended_at = ""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if newurl.startswith(self._before):
+            self.ended_at = newurl
+            return None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Page(HTMLParser):
@@ -60,6 +78,30 @@ def approve(provider_url: str, user_code: str, *, login: str = "alice") -> None:
         form = {name: answers.get(name, value) for name, value in page.fields.items()}
         page, address = _read(browser, urllib.parse.urljoin(address, page.action), form)
     raise RuntimeError(f"the device login was not approved; {address} says: {page.text}")
+
+
+def authorize(address: str, redirect_uri: str, *, login: str = "alice") -> str:
+    """Log in at `address` as `login` and consent; the address at which the browser would end.
+
+    It is not visited: the browser is on another machine. Raises RuntimeError where the provider
+    sends it nowhere.
+    """
+    stop = _Stop(redirect_uri)
+    cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    browser = urllib.request.build_opener(cookies, stop)
+    answers = {"login": login, "password": "pw-CANARY-of-a-person"}
+    form: dict[str, str] | None = None
+    for _ in range(MAX_PAGES):
+        try:
+            page, address = _read(browser, address, form)
+        except urllib.error.HTTPError as error:
+            error.close()
+            break
+        form = {name: answers.get(name, value) for name, value in page.fields.items()}
+        address = urllib.parse.urljoin(address, page.action or "")
+    if not stop.ended_at:
+        raise RuntimeError(f"the provider sent the browser nowhere, after {address}")
+    return stop.ended_at
 
 
 def _read(

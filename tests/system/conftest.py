@@ -10,6 +10,7 @@ import pytest
 
 from tests.canary import Canary, register
 from tests.fakes.fault_proxy import FaultProxy
+from tests.system import browser
 from tests.system.harness import Home, throw_away_home
 from tests.system.lab import Lab
 from tests.system.provider import (
@@ -69,6 +70,24 @@ async def openid_provider(
     with running_provider(fault_proxy.url, logs, provider_settings) as provider:
         fault_proxy.upstream = provider.url
         yield provider
+
+
+@pytest.fixture(scope="session")
+def browser_installed() -> str:
+    """A browser on this machine; skipped by name where there is none."""
+    found = browser.installed()
+    if not found and os.environ.get(browser.REQUIRED) == "1":
+        pytest.fail(f"chromium is not on PATH ({browser.REQUIRED}=1 asks for it)", pytrace=False)
+    if not found:
+        pytest.skip("chromium is not on PATH")
+    return found
+
+
+@pytest.fixture
+async def page(browser_installed: str) -> AsyncIterator[browser.Page]:
+    """A tab of headless Chromium; the name rebound.example means this machine there."""
+    async with browser.browsing(browser.REBINDING) as page:
+        yield page
 
 
 @pytest.fixture

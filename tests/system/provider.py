@@ -47,6 +47,8 @@ class ProviderSettings:
     client_id: str = "credd-tests"
     confidential_client_id: str = "credd-tests-confidential"
     confidential_client_secret: str = "cs-CANARY-oidc-provider"
+    signing_client_id: str = "credd-tests-signing"
+    signing_client_jwk: dict[str, str] | None = None
     access_token_seconds: int = 6
     refresh_token_seconds: int = 86400
     device_code_seconds: int = 300

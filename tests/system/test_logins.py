@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
+import pytest
+from jwt.algorithms import ECAlgorithm
+
+from tests.providers.keys import key, private_pem
 from tests.system.harness import Home
 from tests.system.lab import NAME, Lab
-from tests.system.provider import OpenIDProvider
+from tests.system.provider import OpenIDProvider, ProviderSettings
 
 pytestmark = [pytest.mark.provider, pytest.mark.timeout(90)]
 
@@ -69,3 +74,39 @@ async def test_client_credentials_log_in_with_the_secret_from_standard_input(
     answer = await home.token("bot", min_valid=4)
     assert answer.status == 200
     assert openid_provider.introspect(answer.body["access_token"])["active"]
+
+
+def public_jwk() -> dict[str, Any]:
+    """What the signing client has registered."""
+    return {**json.loads(ECAlgorithm.to_jwk(key("P-256").public_key())), "use": "sig"}
+
+
+@pytest.mark.parametrize(
+    "provider_settings", [ProviderSettings(signing_client_jwk=public_jwk())], ids=["signing"]
+)
+@pytest.mark.parametrize("audience", ["issuer", "endpoint"])
+async def test_a_client_with_a_private_key_logs_in_and_renews(
+    home: Home, openid_provider: OpenIDProvider, audience: str
+) -> None:
+    """private_key_jwt: the key comes once by standard input, each request has a new assertion."""
+    settings = openid_provider.settings
+    home.configure(
+        "bot",
+        provider="oidc",
+        issuer=openid_provider.issuer,
+        client_id=settings.signing_client_id,
+        token_endpoint_auth_method="private_key_jwt",
+        assertion_audience=audience,
+        hosts=["127.0.0.1"],
+    )
+    await home.start()
+    login = ("login", "bot", "--flow", "client-credentials", "--client-key-stdin")
+    finished = await home.ctl(*login, stdin=private_pem())
+    assert finished.exit_code == 0, finished.stderr
+    await home.kill()
+    await home.start()
+    answer = await home.token("bot", min_valid=4)
+    assert answer.status == 200
+    assert openid_provider.introspect(answer.body["access_token"])["active"]
+    statuses = [one["status"] for one in openid_provider.token_requests("client_credentials")]
+    assert set(statuses) == {200}

@@ -30,7 +30,7 @@ function configuration() {
   const scopes = ['openid', 'offline_access', ...settings.scopes];
   const access = settings.access_token_seconds;
   return {
-    clients: [publicClient(), confidentialClient()],
+    clients: [publicClient(), confidentialClient(), ...signingClient()],
     cookies: { keys: [randomBytes(16).toString('hex')] },
     // Seconds by which a token outlives its exp here; 0 is as strict as a provider can be.
     clockTolerance: 0,
@@ -62,9 +62,10 @@ function publicClient() {
   return {
     client_id: settings.client_id,
     token_endpoint_auth_method: 'none',
-    grant_types: [DEVICE_CODE, 'refresh_token'],
-    response_types: [],
-    redirect_uris: [],
+    application_type: 'native', // so that the port of its loopback address may be any (RFC 8252)
+    grant_types: ['authorization_code', DEVICE_CODE, 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://127.0.0.1/callback'],
   };
 }
 
@@ -76,6 +77,18 @@ function confidentialClient() {
     response_types: [],
     redirect_uris: [],
   };
+}
+
+function signingClient() {
+  if (!settings.signing_client_jwk) return [];
+  return [{
+    client_id: settings.signing_client_id,
+    token_endpoint_auth_method: 'private_key_jwt',
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    jwks: { keys: [settings.signing_client_jwk] },
+  }];
 }
 
 const provider = new Provider(settings.issuer, configuration());
