@@ -181,7 +181,9 @@ class KeySources:
             wrapped = _the_one(header, RECOVERY, "no_recovery_code_set")
             kek, wrong = recovery_key(offered.recovery_code), "wrong_recovery_code"
         elif offered.passphrase is not None:
-            wrapped = _the_one(header, PASSPHRASE, "no_passphrase_set")
+            has_code = find_wrap(header, RECOVERY) is not None
+            missing = "recovery_code_needed" if has_code else "no_passphrase_set"
+            wrapped = _the_one(header, PASSPHRASE, missing)
             kek, wrong = derive_key(offered.passphrase, wrapped.parameters), "wrong_passphrase"
         else:
             raise KeyNotAtHand("passphrase_needed")

@@ -55,7 +55,9 @@ REASONS: dict[str, Row] = {
     "wrong_passphrase": Row(Locked, "that is not the vault's passphrase", UNLOCK),
     "no_passphrase_set": Row(Locked, "this vault's key is not a passphrase", STATUS),
     "recovery_code_needed": Row(
-        Locked, "only a recovery code is left", "credd-ctl unlock --recovery-code-stdin"
+        Locked,
+        "no passphrase opens this vault; its recovery code does",
+        "credd-ctl unlock --recovery-code-stdin",
     ),
     "recovery_code_malformed": Row(
         Locked, "that is no recovery code", "credd-ctl unlock --recovery-code-stdin"

@@ -1,7 +1,8 @@
 """A play with a real Secret Service, run inside `dbus-run-session` by test_keychain.py.
 
 `python -m tests.vault.keyring_play FOLDER STEP` prints one JSON line: state, key source, reason,
-payload. Steps: `create` a vault and keep a record, `open` it again.
+payload. Steps: `create` a vault and keep a record, `open` it again, `rewrap` it by a new key of the
+keyring, `leave` the keyring for a key file; the last two add how many keys the keyring still holds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 from pathlib import Path
 
 from credd.errors import CreddError
-from credd.vault.vault import Vault
+from credd.vault.vault import Vault, VaultStatus
+from credd.vault.wraps import NOTHING
 
 
 async def main(folder: str, step: str) -> None:
@@ -23,11 +25,29 @@ async def main(folder: str, step: str) -> None:
         if step == "create":
             status = await vault.create("auto")
             await vault.keep("lab", b"one", 0)
-        print(json.dumps([status.state, status.key_source, status.reason, await held(vault)]))
+        kept: list[int] = []
+        if step in ("rewrap", "leave"):
+            status, kept = await change(vault, "keyring" if step == "rewrap" else "file")
+        said = [status.state, status.key_source, status.reason, await held(vault), *kept]
+        print(json.dumps(said))
     except CreddError as error:
         print(json.dumps(["refused", "", error.reason, ""]))
     finally:
         await vault.close()
+
+
+async def change(vault: Vault, source: str) -> tuple[VaultStatus, list[int]]:
+    """Open it by this source alone; how many of its keys, old and new, the keyring still holds."""
+    accounts = accounts_of(vault)
+    status = await vault.rewrap([source], NOTHING, NOTHING, only=True)
+    accounts |= accounts_of(vault)
+    found = [vault._keychain.find(account, may_prompt=False) for account in accounts]
+    return status, [len([text for text in found if text])]
+
+
+def accounts_of(vault: Vault) -> set[str]:
+    wraps = vault._database.header.wraps  # type: ignore[union-attr]
+    return {str(one.parameters["account"]) for one in wraps if one.source == "keyring"}
 
 
 async def held(vault: Vault) -> str:

@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
-from keyring.errors import InitError, KeyringError, KeyringLocked, NoKeyringError
+from keyring.errors import (
+    InitError,
+    KeyringError,
+    KeyringLocked,
+    NoKeyringError,
+    PasswordDeleteError,
+)
 
 from credd.errors import Locked
 from credd.vault.keychain import KeyNotAtHand, SystemKeychain, allowed_backends
@@ -47,6 +53,12 @@ class FakeBackend(KeyringBackend):
         if self.error is not None:
             raise self.error
         self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.entries.pop((service, username), None) is None:
+            raise PasswordDeleteError("none")
 
 
 @pytest.fixture
@@ -150,6 +162,18 @@ def test_a_keyring_that_forgets_at_once_is_not_trusted(backend: type[FakeBackend
     backend.set_password = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(KeyNotAtHand, match="keyring_failed"):
         SystemKeychain([backend]).store("vault-1", "key")
+
+
+def test_what_is_removed_is_gone_and_nothing_else(backend: type[FakeBackend]) -> None:
+    """What isn't there can be removed, too; a keyring that refuses says so."""
+    backend.entries |= {("credd", "vault-1"): "key", ("credd", "vault-2"): "other"}
+    keychain = SystemKeychain([backend])
+    keychain.remove("vault-1")
+    keychain.remove("vault-1")
+    assert backend.entries == {("credd", "vault-2"): "other"}
+    backend.error = KeyringLocked("no")
+    with pytest.raises(KeyNotAtHand, match="keyring_locked"):
+        keychain.remove("vault-2")
 
 
 def test_t87_a_keyring_that_does_not_answer_is_not_waited_for(backend: type[FakeBackend]) -> None:
@@ -271,6 +295,8 @@ play() { "$PYTHON" -m tests.vault.keyring_play "$HOME/credd" "$1"; }
 unlock
 play create
 play open
+play rewrap
+play open
 dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
     org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login \
     >/dev/null
@@ -294,12 +320,25 @@ def in_session(folder: Path, script: str) -> list[list[str]]:
 
 @pytest.mark.skipif(bool(MISSING), reason=f"gnome-keyring test needs {', '.join(MISSING)}")
 def test_t28_a_real_gnome_keyring_holds_the_key(tmp_path: Path) -> None:
-    """Made, opened again, and locked when the keyring is locked: without a prompt, without a hang,
-    and with the key neither in the vault nor in clear in the keyring's own file."""
+    """Made, opened again, changed for another, and locked when the keyring is locked: without
+    a prompt, without a hang."""
     assert in_session(tmp_path, IN_SESSION) == [
         ["open", "keyring", "", "one"],
         ["open", "keyring", "", "one"],
+        ["open", "keyring", "", "one", 1],
+        ["open", "keyring", "", "one"],
         ["locked", "keyring", "keyring_locked", ""],
+    ]
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"gnome-keyring test needs {', '.join(MISSING)}")
+def test_a_real_gnome_keyring_is_left_by_the_key(tmp_path: Path) -> None:
+    """A vault that goes over to a key file takes its key out of the keyring."""
+    script = IN_SESSION.partition("play open")[0] + "play leave\nplay open\n"
+    assert in_session(tmp_path, script) == [
+        ["open", "keyring", "", "one"],
+        ["open", "file", "", "one", 0],
+        ["open", "file", "", "one"],
     ]
 
 
