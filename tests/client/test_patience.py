@@ -293,3 +293,12 @@ def test_a_request_is_composed_for_each_try(path: str, clock: SkippingClock) -> 
         ask(path, Patience())
     assert daemon.requests == [Request("GET", "/v1/live", None)] * 3
     assert daemon.connections == 3
+
+
+@pytest.mark.parametrize(("job", "remedy"), [("4711", "credd-ctl forward &"), ("", "credd &")])
+def test_in_a_slurm_job_the_remedy_is_the_forward(
+    monkeypatch: pytest.MonkeyPatch, job: str, remedy: str
+) -> None:
+    """A daemon that were started on the node would hold no login."""
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    assert patience.how_to_reach() == remedy

@@ -328,3 +328,48 @@ def test_no_descriptor_is_left_behind(path: str, folder: str) -> None:
         assert len(os.listdir("/dev/fd")) <= before + 2  # the stand-in's own threads
     with pytest.raises(FileNotFoundError):
         exchanged(folder + "/none.sock")
+
+
+# --- another uid's daemon -------------------------------------------------------------------
+
+OURS = os.geteuid()
+
+
+@pytest.mark.parametrize(
+    ("sock", "uid", "owner"),
+    [
+        ("/job/credd.sock", "4711", 4711),
+        ("/job/credd.sock/", "4711", 4711),
+        ("/job/credd.sock", "", None),
+        ("/job/credd.sock", "-1", None),
+        ("/job/credd.sock", "abc", None),
+        ("/job/credd.sock", "\u0664", None),
+        ("/other/credd.sock", "4711", None),
+        ("", "4711", None),
+    ],
+)
+def test_t80_another_uid_is_taken_only_where_both_were_named(
+    monkeypatch: pytest.MonkeyPatch, sock: str, uid: str, owner: int | None
+) -> None:
+    """CREDD_SOCK names this very path, and CREDD_SOCK_UID a number; else it must be our own."""
+    monkeypatch.setenv("CREDD_SOCK", sock)
+    monkeypatch.setenv("CREDD_SOCK_UID", uid)
+    assert raw.owner_of("/job/credd.sock") == owner
+
+
+@pytest.mark.parametrize(("mode", "is_fit"), [(0o711, True), (0o755, True), (0o777, False)])
+def test_t80_an_expected_owners_folder_is_written_to_by_nobody_else(
+    folder: str, mode: int, is_fit: bool
+) -> None:
+    """Others may enter it; whoever could write to it could take the socket's place."""
+    os.chmod(folder, mode)
+    if is_fit:
+        raw.check_folder(folder, OURS)
+    else:
+        with pytest.raises(Denied, match="nothing was sent"):
+            raw.check_folder(folder, OURS)
+    with pytest.raises(Denied, match="nothing was sent"):
+        raw.check_folder(folder, OURS + 1)
+    with pytest.raises(Denied, match="CREDD_SOCK_UID"):
+        raw.check_listener(OURS, "/job/credd.sock", OURS + 1)
+    os.chmod(folder, 0o700)

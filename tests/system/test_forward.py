@@ -200,6 +200,29 @@ async def test_a_node_that_dies_leaves_nothing_behind(cluster: Cluster) -> None:
     await eventually(lambda: no_sockets(cluster.far), "the far socket has ended")
 
 
+async def test_a_job_socket_is_forwarded_to_a_host_that_cant_call_back(cluster: Cluster) -> None:
+    """ssh -R, as docs/jobs.md has it: sshd listens, and the token comes through."""
+    there = cluster.near.folder / "there"
+    there.mkdir(mode=0o700)
+    made = await cluster.far.ctl("socket", "create", f"{cluster.far.folder}/job", "-c", "lab")
+    assert made.exit_code == 0, made.stderr
+    forward = f"{there}/credd.sock:{cluster.far.folder}/job/credd.sock"
+    argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-R", forward, "submit"]
+    ssh = await asyncio.create_subprocess_exec(*argv, env={"PATH": cluster.path})
+
+    async def is_there() -> bool:
+        return (there / "credd.sock").exists()
+
+    try:
+        await eventually(is_there, "sshd listens")
+        sock = {"CREDD_SOCK": f"{there}/credd.sock"}
+        done = await cluster.near.run("credd-token", "lab", **sock)
+        assert (done.exit_code, done.stdout) == (0, KEY + "\n"), done.stderr
+    finally:
+        ssh.terminate()
+        await ssh.wait()
+
+
 @pytest.mark.parametrize(
     ("args", "status"),
     [
