@@ -55,7 +55,7 @@ class Connection(web.RequestHandler):
             self.asker = asker_of(connection)
         if self.asker.executable:
             self.is_identified = False
-            SCRIPTS.ask(self.asker.pid, self._learn_script)
+            SCRIPTS.ask(self.asker, self._learn_script)
 
     def _learn_script(self, script: str) -> None:
         self.asker = dataclasses.replace(self.asker, script=script)

@@ -163,10 +163,35 @@ def test_a_process_that_makes_its_reader_wait_holds_up_nobody() -> None:
 
     scripts = Scripts(read)
     for pid in range(2 * identity.WAITING_AT_MOST):
-        scripts.ask(pid, told.append)
+        scripts.ask(Asker(1000, pid, "/bin/x"), told.append)
     assert told == []
     assert scripts._queue.qsize() <= identity.WAITING_AT_MOST
     hold.set()
+
+
+def test_a_script_is_read_once_for_a_process() -> None:
+    """Later fetches of the same process wake no thread; the memory of it is bounded."""
+    read = list[int]()
+    done = threading.Semaphore(0)
+
+    def look(pid: int) -> str:
+        read.append(pid)
+        return f"{pid}.py"
+
+    def tell(script: str) -> None:
+        done.release()
+
+    scripts = Scripts(look)
+    for _ in range(5):
+        scripts.ask(Asker(1000, 7, "/bin/x"), tell)
+        assert done.acquire(timeout=10)
+    scripts.ask(Asker(1000, 7, "/bin/y"), tell)
+    assert done.acquire(timeout=10)
+    assert read == [7, 7]
+    for pid in range(10, 10 + identity.KNOWN_AT_MOST):
+        scripts.ask(Asker(1000, pid, "/bin/x"), tell)
+        assert done.acquire(timeout=10)
+    assert len(scripts._known) == identity.KNOWN_AT_MOST
 
 
 async def test_a_deed_is_told_although_its_script_is_not_known(
@@ -175,7 +200,7 @@ async def test_a_deed_is_told_although_its_script_is_not_known(
     """A moment later, without the hint."""
     from credd.api import connection
 
-    monkeypatch.setattr(connection.SCRIPTS, "ask", lambda pid, tell: None)
+    monkeypatch.setattr(connection.SCRIPTS, "ask", lambda asker, tell: None)
     async with opened(tmp_path) as door:
         await door.ask("GET", "/v1/credentials/lab/token")
         async with asyncio.timeout(5):
