@@ -164,7 +164,8 @@ def _system_calls() -> list[Verdict]:
         return []
     few, many = _count_system_calls(1), _count_system_calls(COUNTED)
     print(f"   system calls of a process: {few} with one fetch, {many} with {COUNTED:,}")
-    return [Verdict("G5", "system calls of a fetch from memory", (many - few) / COUNTED, 0.001)]
+    own = max(0, many - few)  # the start of Python varies by a few
+    return [Verdict("G5", "system calls of a fetch from memory", own / COUNTED, 0.001)]
 
 
 def _count_system_calls(fetches: int) -> int:

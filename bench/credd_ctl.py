@@ -49,8 +49,8 @@ def compare(house: Household, rounds: int) -> int:
         print(f"   {name:21} {measuring.listed(seconds, 1e3, ' ms')}")
     bare, click, *ours = seen
     why = (
-        f"click alone makes it {measuring.ratio(click, bare):.1f}; every verb's own file, rich and "
-        "tomlkit are loaded only when they are used"
+        f"click alone makes it {measuring.ratio(click, bare):.1f}; rich, tomlkit and other verbs' "
+        "files are loaded only when they are used, but --help loads every verb for its one line"
     )
     return measuring.judge(*(
         Verdict("G3", f"{name}, time of python -I -S -c pass", measuring.ratio(seconds, bare),
