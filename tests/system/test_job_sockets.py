@@ -113,6 +113,19 @@ async def test_it_serves_its_credential_and_is_closed_to_others(house: Home, job
     assert token_of(reply["path"], "mlflow") == (403, "denied")
 
 
+async def test_the_trail_names_it(house: Home, job: Path) -> None:
+    """What was fetched through it, and what was tried beyond it."""
+    path = (await created(house, job))["path"]
+    token_of(path)
+    token_of(path, "mlflow")
+
+    async def is_told() -> bool:
+        trail = json.dumps((await house.ask("GET", wire.AUDIT)).body)
+        return '"socket": "train"' in trail and "beyond_socket" in trail
+
+    await eventually(is_told, "the audit trail names the job socket")
+
+
 CONTAINER = """
 set -e
 mount -t tmpfs none "$HIDDEN"

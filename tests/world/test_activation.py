@@ -242,3 +242,18 @@ def test_every_refusal_names_a_code() -> None:
     """What is raised here travels to a person."""
     assert issubclass(AnotherDaemon, CreddError)
     assert (AnotherDaemon.exit_code, Misconfigured.exit_code) == (10, 9)
+
+
+@pytest.mark.parametrize(("euid", "mode"), [(0, 0o600), (1000, 0o666)])
+def test_a_guest_may_connect_whoever_runs_the_daemon(
+    euid: int, mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root gives the file to the guest; nobody else can, and opens it to all."""
+    path = tmp_path / "credd.sock"
+    path.touch(mode=0o600)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(activation.os, "geteuid", lambda: euid)
+    monkeypatch.setattr(activation.os, "chown", lambda _, uid, gid: given.append((uid, gid)))
+    activation._open_to(4711, str(path))
+    assert path.stat().st_mode & 0o777 == mode
+    assert given == ([(4711, -1)] if euid == 0 else [])
