@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from credd.vault.database import lock_vault
 from tests.canary import Canary
 from tests.system.harness import Home, eventually, throw_away_home
 from tests.system.lab import LOGIN, NAME, Lab
@@ -143,6 +144,28 @@ async def test_t25_an_old_copy_put_back_from_a_backup_spends_nothing(lab: Lab) -
     verify = await lab.home.ctl("vault", "verify")
     assert verify.exit_code == 0
     assert "this vault is a copy" in verify.stdout
+
+
+async def test_t69_a_vault_that_another_process_has_open_is_status_10(home: Home) -> None:
+    """Also where no daemon.json says so: process and host are named; the vault is not touched."""
+    vault = home.folder / "state" / "vault.db"
+    home.configure("api", provider="static")
+    await home.start()
+    login = ("login", "api", "--flow", "key", "--key-stdin")
+    assert (await home.ctl(*login, stdin="key-CANARY-of-the-second\n")).exit_code == 0
+    assert await home.terminate() == 0
+    content = vault.read_bytes()
+    lock = lock_vault(vault)
+    try:
+        refused = await home.run("credd")
+    finally:
+        os.close(lock)
+    assert refused.exit_code == 10
+    assert f"process {os.getpid()} on {os.uname().nodename}" in refused.stderr
+    assert refused.remedy == "credd-ctl status"
+    assert vault.read_bytes() == content
+    await home.start()
+    assert await home.state("api") == "fresh"
 
 
 # --- nothing forgotten is left on the disk ----------------------------------------------------
