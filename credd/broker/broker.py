@@ -8,7 +8,6 @@ Errors carry the remedy of the state they come from. The broker knows no key, no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from credd import wire
 from credd.broker import reporting
@@ -96,7 +95,8 @@ class Broker:
             if verdict.refresh:
                 self._refresh_if_due(holding, key, now)
             return reporting.served(holding, token, now), 0.0
-        if can_come:  # also for who does not wait: nobody else may ask for this key
+        # Also for who does not wait: nobody else may ask for this key. A flight can't be hurried.
+        if can_come and holding.flight is None:
             self._hurry(holding, key, now)
         if verdict.wait <= 0 or not can_come:
             raise self._refusal(holding)
@@ -275,10 +275,8 @@ class Broker:
 
 
 async def _wait(holding: Holding, seconds: float) -> None:
-    """Until the facts change, at most `seconds`. Shielded: who leaves ends nobody else's wait."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await asyncio.shield(holding.change())
+    """Until the facts change, at most `seconds`. Who leaves ends nobody else's wait."""
+    await asyncio.wait((holding.change(),), timeout=seconds)
 
 
 def _next_try(holding: Holding, now: Instant) -> float:
