@@ -86,4 +86,6 @@ def keep(witness: Witness, request: web.Request, deed: Deed, job_socket: str) ->
 
 def _with(deed: Deed, connection: object, job_socket: str) -> Deed:
     asker = getattr(connection, "asker", NOBODY)
-    return dataclasses.replace(deed, asker=dataclasses.replace(asker, socket=job_socket))
+    if asker.socket != job_socket:  # at the main socket they are the same, and copies cost
+        asker = dataclasses.replace(asker, socket=job_socket)
+    return dataclasses.replace(deed, asker=asker)
