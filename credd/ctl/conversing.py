@@ -155,7 +155,7 @@ class Conversation:
         is_away = is_far(self._environ)
         say(browser_instructions(self._plan.name, event, paint, is_away=is_away))
         if self._may_open_browser and has_browser(self._environ) and open_browser(link):
-            say("Your browser shows it now.\n")
+            say("\nYour browser shows it now.")
 
     def _offer_paste(self, login: str, event: wire.LoginEvent) -> None:
         """Beside the browser's own return; without a terminal that alone is waited for."""
@@ -213,8 +213,8 @@ def browser_instructions(name: str, event: wire.LoginEvent, paint: Paint, *, is_
     where = "any browser" if is_away else "a browser on this machine"
     back = harmless(event.get("redirect_uri", ""))
     elsewhere = (
-        f"It ends at an address that begins with {back}\n"
+        f"\nIt ends at an address that begins with {back}\n"
         "and that your browser can't show, because it is on this machine: copy it.\n"
     )
     after = elsewhere if is_away else ""
-    return f"\nTo log in to {name}, open this link in {where}:\n\n    {shown}\n\n{after}"
+    return f"\nTo log in to {name}, open this link in {where}:\n\n    {shown}\n{after}"
