@@ -43,6 +43,7 @@ CHANGES: dict[str, Callable[[Vault], Awaitable[object]]] = {
     ),
     "rekey": lambda vault: vault.rekey(),
     "reset": lambda vault: vault.reset(NOW),
+    "reset-newer": lambda vault: vault.reset(NOW),
     "forget": lambda vault: vault.forget("lab"),
 }
 
@@ -84,6 +85,15 @@ async def prepare(home: Home) -> None:
     await vault.journal("lab", ATTEMPT)
     await vault.put_aside("lab", b"late", "late_answer")
     await vault.close()
+
+
+def make_newer(home: Home) -> None:
+    """As a later credd leaves it that was killed: with a log, and of a version unknown to us."""
+    content = bytearray(home.path.read_bytes())
+    content[60:64] = (99).to_bytes(4, "big")
+    home.path.write_bytes(content)
+    home.beside("wal").write_bytes(b"log")
+    home.beside("wal").chmod(0o600)
 
 
 async def change(home: Home, what: str, death: Death) -> None:
@@ -142,6 +152,8 @@ def play(folder: Path, what: str) -> None:
 
 def _change(home: Home, what: str, death: Death) -> None:
     asyncio.run(prepare(home))
+    if what == "reset-newer":
+        make_newer(home)
     threading.settrace(death.trace)
     sys.settrace(death.trace)
     asyncio.run(change(home, what, death))

@@ -449,9 +449,16 @@ async def test_a_source_that_does_not_answer_stops_a_rekey(home: Home, vault: Va
     assert await vault.load() == HELD
 
 
-async def test_t24_damage_stops_a_rekey(home: Home, vault: Vault) -> None:
-    """A damaged record may be the last copy of something: it is not left behind."""
-    edit = "UPDATE record SET sealed = x'00' WHERE name = 'home'"
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE record SET sealed = x'00' WHERE name = 'home'",
+        "INSERT INTO record SELECT 'old', number, sealed FROM record WHERE name = 'lab'",
+    ],
+)
+async def test_t24_damage_stops_a_rekey(home: Home, vault: Vault, edit: str) -> None:
+    """A damaged record may be the last copy of something: it is not left behind; and an old one
+    that somebody put back is not made good."""
     await vault._write(lambda: vault._database.connection.execute(edit))  # type: ignore[union-attr]
     before = await sealed_bytes(vault)
     assert await refused(vault.rekey()) == "records_damaged"

@@ -156,6 +156,20 @@ def test_t73_a_change_that_is_killed_at_any_line_is_done_or_not_done(
     assert BEFORE in after.values()
 
 
+@pytest.mark.slow
+def test_t73_a_reset_that_is_killed_never_parts_a_file_from_its_log(tmp_path: Path) -> None:
+    """A log holds what its file doesn't have yet: both lie there under one name, or the other."""
+    argv = [sys.executable, "-m", "tests.vault.killed_play", str(tmp_path), "reset-newer"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = ("vault.db", "vault.db.aside-20261122T025047Z")
+    deaths = [json.loads(line) for line in done.stdout.splitlines()]
+    for death in deaths:
+        assert any({name, f"{name}-wal"} <= set(death["files"]) for name in names), death
+    assert deaths[0]["state"] == "newer"
+    assert deaths[-1]["state"] == "absent"
+
+
 async def test_t73_a_vault_that_is_rekeyed_without_end_survives_sigkill(tmp_path: Path) -> None:
     """Killed at any moment, inside SQLite too: what was said to be kept is kept."""
     home = Home(tmp_path)
