@@ -101,12 +101,12 @@ async def token(front: Front, asked: Asked) -> Answer:
 
 def token_reply(served: Served) -> wire.TokenReply:
     """The one answer with a secret in it."""
-    token, obtained_at = served.token, served.token.obtained.wall
+    token = served.token
     return {
         "access_token": token.value.reveal(),
         "token_type": token.token_type,
-        "expires_at": None if token.lifetime is None else obtained_at + token.lifetime,
-        "obtained_at": obtained_at,
+        "expires_at": served.expires_at,
+        "obtained_at": token.obtained.wall,
         "refresh_at": served.refresh_at,
         "generation": token.generation,
         "stale": served.stale,

@@ -18,12 +18,15 @@ from credd.core.model import AccessToken, Secret, TokenKey
 
 
 class Served(Protocol):
-    """An access token on its way out. `refresh_at`: Unix seconds until which a copy is good."""
+    """An access token on its way out. Unix seconds: it ends at `expires_at` (None: never), and a
+    copy is good until `refresh_at`."""
 
     @property
     def token(self) -> AccessToken: ...
     @property
     def stale(self) -> bool: ...
+    @property
+    def expires_at(self) -> float | None: ...
     @property
     def refresh_at(self) -> float: ...
     @property

@@ -26,7 +26,7 @@ from credd.core.config import BadConfig, Config, check_credential
 from credd.core.conversation import Question
 from credd.core.deeds import Asker
 from credd.core.importing import Handover
-from credd.core.model import Credential
+from credd.core.model import Credential, Secret
 from credd.core.provider_table import Row
 from credd.daemon import logs
 from credd.daemon.configuration import Configuration, unreadable_of
@@ -111,15 +111,18 @@ class Housekeeping(Locking):
 
         `choice` names the key source of a vault that is yet to be made, "" the configured one.
         """
-        status = self._vault.status()
+        status, passphrase = self._vault.status(), None
+        source = choice or self._configuration.current.vault.key
+        # Nobody else waits while a person looks for words.
+        if status.state == ABSENT and source == "passphrase":
+            passphrase = await ask(Question(PASSPHRASE, "A new passphrase for the vault"))
         if status.state == LOCKED and status.key_source == "passphrase":
-            # Nobody else waits while a person looks for it.
             answer = await ask(Question(PASSPHRASE, "The vault's passphrase"))
             await self._unlock(Offered(answer))
         async with self._opening:
             status = self._vault.status()
             if status.state == ABSENT:
-                await self._create(choice or self._configuration.current.vault.key, ask)
+                await self._create(source, passphrase)
             elif status.state != OPEN:
                 await self._vault.retry(may_prompt=True)
                 await self._take_over()
@@ -127,10 +130,7 @@ class Housekeeping(Locking):
         if problem is not None:
             raise problem
 
-    async def _create(self, source: str, ask: Ask) -> None:
-        passphrase = None
-        if source == "passphrase":
-            passphrase = await ask(Question(PASSPHRASE, "A new passphrase for the vault"))
+    async def _create(self, source: str, passphrase: Secret | None) -> None:
         await self._vault.create(source, passphrase)
         log.info("made a vault; its key comes from: %s", self._vault.status().key_source)
         await self._take_over()

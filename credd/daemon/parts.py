@@ -59,6 +59,7 @@ class Parts:
     """What the running daemon is steered by."""
 
     broker: Broker
+    shelf: Shelf
     flights: Flights
     refresher: Refresher
     house: Housekeeping
@@ -125,7 +126,7 @@ async def build(
         await stack.enter_async_context(closing(logins))
         for chore in (refresher.run(), noticing.run(), witness.run()):
             stack.push_async_callback(_end, asyncio.create_task(chore))
-        yield Parts(broker, flights, refresher, house, configuration, vault, door)
+        yield Parts(broker, shelf, flights, refresher, house, configuration, vault, door)
 
 
 def _consent(

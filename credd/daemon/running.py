@@ -52,11 +52,14 @@ async def run(places: Places, configuration: Configuration, environ: dict[str, s
 
 async def _drain(parts: Parts) -> None:
     parts.flights.ground()
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(DRAIN_WITHIN):
             await parts.flights.drain()
-            return
-    log.warning("an issuer did not answer; the journal remembers what was sent")
+    except TimeoutError:
+        log.warning("an issuer did not answer; the journal remembers what was sent")
+    for holding in parts.shelf.all():
+        if holding.unsaved:  # the last chance: what lies in memory alone ends with us
+            await parts.flights.save(holding)
 
 
 class _Stopping:
@@ -83,7 +86,7 @@ async def _chores(parts: Parts, notifier: Notifier) -> AsyncIterator[None]:
     """What goes on beside serving: reloads, the vault's key, the network, the watchdog."""
 
     async def network_changed() -> None:
-        parts.broker.refresh_all()
+        parts.broker.kick_all()
 
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(watch_network(network_changed))

@@ -60,6 +60,12 @@ class Served:
     account: str = "ada"
     hosts: tuple[str, ...] = ("mlflow.example.org",)
 
+    @property
+    def expires_at(self) -> float | None:
+        """A lifetime after it was asked for."""
+        lifetime = self.token.lifetime
+        return None if lifetime is None else self.token.obtained.wall + lifetime
+
 
 def access_token(key: TokenKey = TokenKey(), lifetime: float | None = 60.0) -> AccessToken:  # noqa: B008
     return AccessToken(
