@@ -281,6 +281,8 @@ class LockRequest(TypedDict, total=False):
 
 
 class _SocketFolder(TypedDict):
+    """What every request for a job socket names (Python 3.9 knows no Required)."""
+
     folder: str
     credentials: list[str]
 
@@ -315,6 +317,8 @@ class SocketsReply(TypedDict):
 
 
 class _AuditAlways(TypedDict):
+    """What every line of the audit trail has."""
+
     at: float
     what: str
     result: str
@@ -374,6 +378,8 @@ class AuditCheckReply(TypedDict):
 
 
 class _EventAlways(TypedDict):
+    """What every event has."""
+
     type: str
     at: float
 
