@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ANYTHING = frozenset({"*"})
-GROUND_FLOOR = frozenset({"errors", "wire", "wire_vault", "paths", "foreign"})
+GROUND_FLOOR = frozenset({"errors", "wire", "wire_audit", "wire_vault", "paths", "foreign"})
 
 
 class Door(NamedTuple):
@@ -50,6 +50,7 @@ DOORS: dict[str, Door] = {
     "credd": door(GROUND_FLOOR | {"client"}, STANDARD_LIBRARY, CREDD_REASON),
     "errors": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),
     "wire": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),
+    "wire_audit": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),
     "wire_vault": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),
     "paths": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),
     "foreign": door(GROUND_FLOOR, STANDARD_LIBRARY, GROUND_REASON),

@@ -7,10 +7,10 @@ import typing
 
 import pytest
 
-from credd import wire, wire_vault
+from credd import wire, wire_audit, wire_vault
 
 ROUTES = {name: value for name, value in vars(wire).items() if str(value).startswith("/v1/")}
-NAMED = {**vars(wire), **vars(wire_vault)}
+NAMED = {**vars(wire), **vars(wire_audit), **vars(wire_vault)}
 VALUES = [value for name, value in NAMED.items() if not name.startswith("_")]  # not their bases
 SHAPES = (
     [value for value in VALUES if typing.is_typeddict(value)]

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from credd import wire, wire_vault
+from credd import wire, wire_audit, wire_vault
 from credd.core.deeds import Asker, Deed
 from credd.core.importing import Handover
 from credd.core.model import AccessToken, Secret, TokenKey
@@ -194,15 +194,15 @@ class Witness(Protocol):
 
     async def audit(
         self, *, credential: str, since: float, cursor: str, limit: int
-    ) -> wire.AuditReply:
+    ) -> wire_audit.AuditReply:
         """A page of the trail."""
         ...
 
-    async def check_audit(self) -> wire.AuditCheckReply:
+    async def check_audit(self) -> wire_audit.AuditCheckReply:
         """Follow the trail's chain."""
         ...
 
-    def events(self) -> AsyncGenerator[wire.Event, None]:
+    def events(self) -> AsyncGenerator[wire_audit.Event, None]:
         """What happens from now on, after how things are."""
         ...
 
@@ -210,7 +210,7 @@ class Witness(Protocol):
         """All counts, as Prometheus reads them."""
         ...
 
-    async def findings(self) -> wire.FindingsReply:
+    async def findings(self) -> wire_audit.FindingsReply:
         """What is wrong with the daemon."""
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from credd import wire, wire_vault
+from credd import wire, wire_audit, wire_vault
 from credd.api import answers, asking, locking, vault_answers
 from credd.api.answers import Answer
 from credd.api.asking import Asked, Parameter
@@ -95,9 +95,9 @@ ASKED_OF_TOKEN = (MIN_VALID, AUDIENCE, SCOPE, WAIT, FORMAT)
 
 # Sorted by path. What changes something is no GET. One row bears a secret.
 ROUTES: tuple[Route, ...] = (
-    Route(wire.AUDIT, "GET", answers.audit, wire.AuditReply,
+    Route(wire.AUDIT, "GET", answers.audit, wire_audit.AuditReply,
           query=(CREDENTIAL, SINCE, CURSOR, LIMIT)),
-    Route(wire.AUDIT_CHECK, "GET", answers.check_audit, wire.AuditCheckReply),
+    Route(wire.AUDIT_CHECK, "GET", answers.check_audit, wire_audit.AuditCheckReply),
     Route(wire.CREDENTIALS, "GET", answers.credentials, wire.CredentialsReply),
     Route(wire.CREDENTIAL, "GET", answers.credential, wire.CredentialReply),
     Route(wire.GRANT, "DELETE", answers.logout, None, query=(KEEP_GOING,)),
@@ -107,8 +107,8 @@ ROUTES: tuple[Route, ...] = (
           query=(WAIT,)),
     Route(wire.TOKEN, "GET", answers.token, wire.TokenReply,
           query=ASKED_OF_TOKEN, media=JSON_OR_TEXT, bears_secret=True),
-    Route(wire.EVENTS, "GET", answers.events, wire.Event, media=(answers.NDJSON,)),
-    Route(wire.FINDINGS, "GET", answers.findings, wire.FindingsReply),
+    Route(wire.EVENTS, "GET", answers.events, wire_audit.Event, media=(answers.NDJSON,)),
+    Route(wire.FINDINGS, "GET", answers.findings, wire_audit.FindingsReply),
     Route(wire.IMPORTS, "POST", answers.import_login, wire.ImportReply, wire.ImportRequest),
     Route(wire.LIVE, "GET", answers.live, answers.LiveReply),
     Route(wire.LOCK, "POST", locking.lock, None, wire.LockRequest),

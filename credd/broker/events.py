@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from credd import wire
+from credd import wire_audit
 from credd.broker.holding import Holding
 from credd.broker.shelf import Shelf
 from credd.broker.surroundings import Surroundings
@@ -40,10 +40,10 @@ class Watcher:
     """One who watches: what was told already, and what waits to be."""
 
     def __init__(self, room: int) -> None:
-        self._queue: asyncio.Queue[wire.Event] = asyncio.Queue(QUEUE + room)
+        self._queue: asyncio.Queue[wire_audit.Event] = asyncio.Queue(QUEUE + room)
         self.is_dropped = False
 
-    def tell(self, event: wire.Event) -> None:
+    def tell(self, event: wire_audit.Event) -> None:
         """Put it into the queue; full, it is emptied, and the watcher is let go."""
         if self.is_dropped:
             return
@@ -54,7 +54,7 @@ class Watcher:
             event = {"type": "dropped", "at": event["at"]}
         self._queue.put_nowait(event)
 
-    async def next(self) -> wire.Event | None:
+    async def next(self) -> wire_audit.Event | None:
         """The next event; None where there was none for a heartbeat."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
@@ -74,7 +74,7 @@ class Events:
         self._was_unlocked = False
         self._nudged = asyncio.Event()
 
-    async def stream(self) -> AsyncGenerator[wire.Event, None]:
+    async def stream(self) -> AsyncGenerator[wire_audit.Event, None]:
         """How things are, then what happens, until the watcher leaves or falls behind."""
         if len(self._watchers) >= WATCHERS:
             raise UpstreamUnavailable(
@@ -118,7 +118,7 @@ class Events:
         """Something may have changed: look soon."""
         self._nudged.set()
 
-    def _spread(self, event: wire.Event) -> None:
+    def _spread(self, event: wire_audit.Event) -> None:
         for watcher in self._watchers:
             watcher.tell(event)
 
@@ -161,7 +161,7 @@ class Events:
         state = holding.state(self._around.now(), unlocked=self._shelf.unlocked)
         return state.name, holding.generation
 
-    def _state(self, holding: Holding, before: str) -> wire.Event:
+    def _state(self, holding: Holding, before: str) -> wire_audit.Event:
         now = self._around.now()
         state = holding.state(now, unlocked=self._shelf.unlocked)
         return {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from credd import wire
+from credd import wire_audit
 from credd.ctl import audit_page
 from credd.ctl.options import credential_name, duration, json_option, verb
 from credd.ctl.output import answer, to_json, warn
@@ -74,7 +74,7 @@ def audit(
         show_all(client, credential, begin, as_json)
 
 
-def show_check(reply: wire.AuditCheckReply, as_json: bool) -> None:
+def show_check(reply: wire_audit.AuditCheckReply, as_json: bool) -> None:
     """Whether the chain is whole."""
     answer(
         audit_page.check(reply),
@@ -85,7 +85,7 @@ def show_check(reply: wire.AuditCheckReply, as_json: bool) -> None:
     )
 
 
-def pages(client: Calls, credential: str | None, begin: float) -> Iterator[wire.AuditReply]:
+def pages(client: Calls, credential: str | None, begin: float) -> Iterator[wire_audit.AuditReply]:
     """All pages there are now; the last one has what is not written yet."""
     cursor, more = "", True
     while more:
@@ -96,7 +96,7 @@ def pages(client: Calls, credential: str | None, begin: float) -> Iterator[wire.
 
 def show_all(client: Calls, credential: str | None, begin: float, as_json: bool) -> None:
     """The sum of it, or as JSON each line."""
-    entries, page = list[wire.AuditEntry](), None
+    entries, page = list[wire_audit.AuditEntry](), None
     for page in pages(client, credential, begin):
         entries += [*page["entries"], *page["pending"]]
     text = audit_page.summary(entries, time.time())
@@ -118,7 +118,7 @@ def keep_following(client: Calls, credential: str | None, begin: float, as_json:
                 time.sleep(LOOK_EVERY)
 
 
-def show_line(entry: wire.AuditEntry, as_json: bool) -> None:
+def show_line(entry: wire_audit.AuditEntry, as_json: bool) -> None:
     """One line, at once even into a pipe."""
     plain: dict[str, Any] = dict(entry)
     click.echo(to_json({"entry": plain}) if as_json else audit_page.line(entry))

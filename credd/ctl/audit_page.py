@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from credd import wire
+from credd import wire_audit
 from credd.ctl.columns import aligned
 from credd.ctl.durations import spoken
 from credd.ctl.harmless import harmless
@@ -47,14 +47,14 @@ class Sum:
     last: float = 0.0
     generations: set[int] = field(default_factory=set)
 
-    def add(self, entry: wire.AuditEntry) -> None:
+    def add(self, entry: wire_audit.AuditEntry) -> None:
         self.count += entry.get("count", 1)
         self.last = max(self.last, entry.get("last", entry["at"]))
         if entry.get("generation"):
             self.generations.add(entry["generation"])
 
 
-def summary(entries: Sequence[wire.AuditEntry], now: float) -> str:
+def summary(entries: Sequence[wire_audit.AuditEntry], now: float) -> str:
     """A paragraph a credential, a line a program; the latest last."""
     if not entries:
         return "Nothing in that time.\nFurther back: credd-ctl audit --since 30d"
@@ -90,7 +90,7 @@ def _span(first: int, last: int) -> str:
     return f"generation {first}" if first == last else f"generations {first} to {last}"
 
 
-def who(entry: wire.AuditEntry) -> str:
+def who(entry: wire_audit.AuditEntry) -> str:
     """The asker in words: script as it claims, executable, job socket, another uid."""
     if "uid" not in entry:
         return "credd itself"
@@ -104,7 +104,7 @@ def who(entry: wire.AuditEntry) -> str:
     return f"{name}, job socket {where}" if where else name
 
 
-def line(entry: wire.AuditEntry) -> str:
+def line(entry: wire_audit.AuditEntry) -> str:
     """One line of the trail, for --follow."""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
     generation = f" generation {entry['generation']}" if entry.get("generation") else ""
@@ -123,7 +123,7 @@ def losses(lost: int, trouble: str) -> str:
     return f"the audit trail can't be written ({harmless(trouble)}); {gone}" if trouble else gone
 
 
-def check(reply: wire.AuditCheckReply) -> str:
+def check(reply: wire_audit.AuditCheckReply) -> str:
     """What following the chain has shown."""
     if reply["intact"]:
         if not reply["lines"]:
@@ -133,7 +133,7 @@ def check(reply: wire.AuditCheckReply) -> str:
     return "\n".join(["The audit trail is not as it was written:", *_indented(aligned(rows))])
 
 
-def _place(fault: wire.AuditFault) -> str:
+def _place(fault: wire_audit.AuditFault) -> str:
     at = f":{fault['line']}" if fault["line"] else ""
     return harmless(fault["file"]) + at
 

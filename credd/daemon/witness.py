@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import credd
-from credd import wire
+from credd import wire, wire_audit
 from credd.audit.reading import Wanted
 from credd.audit.trail import Trail
 from credd.broker.broker import Broker
@@ -101,7 +101,7 @@ class Witness:
 
     async def audit(
         self, *, credential: str, since: float, cursor: str, limit: int
-    ) -> wire.AuditReply:
+    ) -> wire_audit.AuditReply:
         """A page of the trail."""
         wanted = Wanted(credential, since, cursor, limit)
         try:
@@ -120,7 +120,7 @@ class Witness:
             "trouble": self._trail.fault,
         }
 
-    async def check_audit(self) -> wire.AuditCheckReply:
+    async def check_audit(self) -> wire_audit.AuditCheckReply:
         """Follow the whole chain."""
         try:
             report = await asyncio.to_thread(self._trail.check)
@@ -131,10 +131,10 @@ class Witness:
             "lines": report.lines,
             "first": report.first,
             "last": report.last,
-            "faults": [cast(wire.AuditFault, asdict(fault)) for fault in report.faults],
+            "faults": [cast(wire_audit.AuditFault, asdict(fault)) for fault in report.faults],
         }
 
-    def events(self) -> AsyncGenerator[wire.Event, None]:
+    def events(self) -> AsyncGenerator[wire_audit.Event, None]:
         """How things are, and what happens."""
         return self._events.stream()
 
@@ -156,7 +156,7 @@ class Witness:
         tokens = [(holding.name, holding.primary) for holding in self._shelf.all()]
         return {name: elapsed(token.obtained, now) for name, token in tokens if token is not None}
 
-    async def findings(self) -> wire.FindingsReply:
+    async def findings(self) -> wire_audit.FindingsReply:
         """What is wrong with the daemon."""
         problem = self._vault.problem() if self._vault.status().state != ABSENT else None
         facts = Facts(

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import aiohttp
 
-from credd import wire, wire_vault
+from credd import wire, wire_audit, wire_vault
 from credd.api.app import build_app, serve
 from credd.api.entrance import Entrance
 from credd.api.interface import Witness
@@ -247,18 +247,29 @@ class Fakes:
 
     async def audit(
         self, *, credential: str, since: float, cursor: str, limit: int
-    ) -> wire.AuditReply:
+    ) -> wire_audit.AuditReply:
         self._note("audit", credential, since, cursor, limit)
-        entry: wire.AuditEntry = {"n": 1, "at": 1.0, "what": "token", "result": "ok", "pid": 7}
+        entry: wire_audit.AuditEntry = {
+            "n": 1,
+            "at": 1.0,
+            "what": "token",
+            "result": "ok",
+            "pid": 7,
+        }
         return {"entries": [entry], "pending": [], "cursor": "1-90", "more": False, "lost": 0,
                 "trouble": ""}  # fmt: skip
 
-    async def check_audit(self) -> wire.AuditCheckReply:
+    async def check_audit(self) -> wire_audit.AuditCheckReply:
         self._note("check_audit")
-        fault: wire.AuditFault = {"file": "audit.jsonl", "line": 2, "n": 2, "message": "missing"}
+        fault: wire_audit.AuditFault = {
+            "file": "audit.jsonl",
+            "line": 2,
+            "n": 2,
+            "message": "missing",
+        }
         return {"intact": False, "lines": 1, "first": 1, "last": 3, "faults": [fault]}
 
-    async def watch(self) -> AsyncGenerator[wire.Event, None]:
+    async def watch(self) -> AsyncGenerator[wire_audit.Event, None]:
         self._note("watch")
         yield {"type": "state", "at": 1.0, "credential": "lab", "state": "fresh", "before": ""}
         if self.hold is not None:
@@ -268,7 +279,7 @@ class Fakes:
         self._note("metrics")
         return "credd_up 1\n"
 
-    async def findings(self) -> wire.FindingsReply:
+    async def findings(self) -> wire_audit.FindingsReply:
         self._note("findings")
         return {"findings": [{"place": "vault", "message": "restored", "remedy": ""}]}
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
-from credd import wire
+from credd import wire_audit
 from credd.broker import events as events_module
 from credd.broker.events import Events
 from credd.errors import UpstreamUnavailable
@@ -17,7 +17,9 @@ from tests.fakes.virtual_time import virtual
 
 
 @contextlib.asynccontextmanager
-async def watched(house: House) -> AsyncIterator[tuple[Events, AsyncGenerator[wire.Event, None]]]:
+async def watched(
+    house: House,
+) -> AsyncIterator[tuple[Events, AsyncGenerator[wire_audit.Event, None]]]:
     events = Events(house.shelf, house.around)
     stream = events.stream()
     try:
@@ -27,7 +29,7 @@ async def watched(house: House) -> AsyncIterator[tuple[Events, AsyncGenerator[wi
         await house.stop()
 
 
-async def until(stream: AsyncGenerator[wire.Event, None], kind: str) -> wire.Event:
+async def until(stream: AsyncGenerator[wire_audit.Event, None], kind: str) -> wire_audit.Event:
     async for event in stream:
         if event["type"] == kind:
             return event

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from credd import wire, wire_vault
+from credd import wire, wire_audit, wire_vault
 from credd.errors import CreddError, UnknownCredential, to_problem
 
 NAME = wire.NAME_PATTERN
@@ -129,8 +129,8 @@ class Standin:
         self.restored = False
         self.parts: list[wire_vault.VaultPart] = []
         self.verdict = "lasts"
-        self.audit_pages: list[wire.AuditReply] = []
-        self.audit_faults: list[wire.AuditFault] = []
+        self.audit_pages: list[wire_audit.AuditReply] = []
+        self.audit_faults: list[wire_audit.AuditFault] = []
         self.outcome = "refreshed"
         self.reload_findings: list[list[wire.Finding]] = []
         self.login_events: list[list[dict[str, Any]]] = []
@@ -208,14 +208,14 @@ class Standin:
             "account": "ada@example.org", "scope": "openid", "hosts": ["mlflow.example.org"],
         }  # fmt: skip
 
-    def _audit(self, name: str, given: dict[str, Any]) -> wire.AuditReply:
+    def _audit(self, name: str, given: dict[str, Any]) -> wire_audit.AuditReply:
         """The pages that the test has set, then empty ones."""
         if self.audit_pages:
             return self.audit_pages.pop(0)
         return {"entries": [], "pending": [], "cursor": given.get("cursor", "1-0"),
                 "more": False, "lost": 0, "trouble": ""}  # fmt: skip
 
-    def _check_audit(self, name: str, given: dict[str, Any]) -> wire.AuditCheckReply:
+    def _check_audit(self, name: str, given: dict[str, Any]) -> wire_audit.AuditCheckReply:
         faults = self.audit_faults
         return {"intact": not faults, "lines": 9, "first": 1, "last": 9, "faults": faults}
 

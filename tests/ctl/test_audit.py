@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from credd import wire
+from credd import wire_audit
 from credd.ctl import audit_page
 from tests.ctl.conftest import Home
 from tests.ctl.standin import Standin
@@ -17,7 +17,7 @@ from tests.ctl.standin import Standin
 PYTHON = "/usr/bin/python3.11"
 
 
-def entry(**changes: Any) -> wire.AuditEntry:
+def entry(**changes: Any) -> wire_audit.AuditEntry:
     """A fetch by train.py, 12 s ago."""
     plain: dict[str, Any] = {
         "n": 1, "at": time.time() - 12.5, "what": "token", "result": "ok", "credential": "lab",
@@ -27,7 +27,7 @@ def entry(**changes: Any) -> wire.AuditEntry:
     return {**plain, **changes}  # type: ignore[typeddict-item]
 
 
-def page(*entries: wire.AuditEntry, **changes: Any) -> wire.AuditReply:
+def page(*entries: wire_audit.AuditEntry, **changes: Any) -> wire_audit.AuditReply:
     plain: dict[str, Any] = {
         "entries": list(entries), "pending": [], "cursor": "1-100", "more": False, "lost": 0,
         "trouble": "",
@@ -126,7 +126,7 @@ def test_a_whole_trail_is_said_to_be_whole(home: Home, daemon: Standin) -> None:
 
 def test_a_changed_trail_exits_1_and_names_the_line(home: Home, daemon: Standin) -> None:
     """On stderr, since nothing is on stdout unless the status is 0."""
-    fault: wire.AuditFault = {
+    fault: wire_audit.AuditFault = {
         "file": "audit.jsonl", "line": 4, "n": 4, "message": "line 4 is not as it was written",
     }  # fmt: skip
     daemon.audit_faults = [fault]
