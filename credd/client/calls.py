@@ -14,11 +14,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
-from credd import paths, wire, wire_audit
+from credd import paths, wire
 from credd.client import patience, raw, stream
 from credd.errors import BadRequest, CreddError
+
+if TYPE_CHECKING:  # shapes that no job needs, and that `exec` does not hand to it
+    from credd import wire_audit
 
 Scope = Optional[Union[str, Sequence[str]]]
 """What may be asked for: a space-separated string (RFC 6749, 3.3), a sequence, or the default."""
@@ -246,11 +249,11 @@ class Calls:
     ) -> wire_audit.AuditReply:
         """`GET /v1/audit`: a page of the trail, of one credential or of all."""
         asked = query(credential=credential, since=since, cursor=cursor, limit=limit)
-        return cast(wire_audit.AuditReply, self._get(wire.AUDIT + asked))
+        return cast("wire_audit.AuditReply", self._get(wire.AUDIT + asked))
 
     def check_audit(self) -> wire_audit.AuditCheckReply:
         """`GET /v1/audit/check`: is each line of the trail as it was written?"""
-        return cast(wire_audit.AuditCheckReply, self._get(wire.AUDIT_CHECK))
+        return cast("wire_audit.AuditCheckReply", self._get(wire.AUDIT_CHECK))
 
     def events(self) -> Iterator[wire_audit.Event]:
         """`GET /v1/events`: how things are, and then what happens, as it happens.
@@ -258,11 +261,11 @@ class Calls:
         Waits as long as the daemon lives. Raises DaemonUnreachable where the stream breaks off.
         """
         for line in stream.objects(self.socket_path(), wire.EVENTS, self._patience):
-            yield cast(wire_audit.Event, line)
+            yield cast("wire_audit.Event", line)
 
     def findings(self) -> wire_audit.FindingsReply:
         """`GET /v1/findings`: what the daemon itself finds wrong."""
-        return cast(wire_audit.FindingsReply, self._get(wire.FINDINGS))
+        return cast("wire_audit.FindingsReply", self._get(wire.FINDINGS))
 
     def metrics(self) -> str:
         """`GET /v1/metrics`: all counts, in Prometheus' text format."""
