@@ -108,7 +108,7 @@ def wait_for(path: str) -> None:
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(path) == 0:
                 return
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks at the stand-in's start; nothing is measured yet
     sys.exit("the stand-in did not start")
 
 

@@ -130,7 +130,7 @@ def _settled(look: Callable[[], float]) -> float:
     """The value once the daemon has let go of those who left: when two looks agree."""
     before = look()
     for _ in range(20):
-        time.sleep(0.1)
+        time.sleep(0.1)  # far apart enough for the daemon to close what it is closing
         now = look()
         if now == before:
             break

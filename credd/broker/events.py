@@ -112,6 +112,7 @@ class Events:
     def tell(self, kind: str, **fields: object) -> None:
         """Something has happened that no holding shows."""
         event: dict[str, object] = {"type": kind, "at": self._around.now().wall, **fields}
+        # Which fields go with which kind, wire_audit.Event says in words: no checker reads those.
         self._spread(event)  # type: ignore[arg-type]
 
     def nudge(self) -> None:

@@ -97,6 +97,7 @@ class LoginTalk:
 
     async def show(self, event: Mapping[str, Any]) -> None:
         """Tell whoever watches."""
+        # A provider may be a third party's, so its event is a plain mapping until here.
         self._login.tell(wire.LoginEvent(**event))  # type: ignore[typeddict-item]
 
     async def ask(self, question: Question) -> Secret:
